@@ -1,0 +1,83 @@
+/**
+ * What a command is: one definition from which the command line, `POST /api/v1/<name>` with its OpenAPI entry, help,
+ * completion and the form on the web page follow. Source: DESIGN "One definition, three surfaces".
+ *
+ * `run` is evaluated in the daemon only; `print` in the client only. Nothing here may import the database, `node:http`
+ * or another heavy module: the client loads every definition.
+ */
+import type { GenericSchema, InferOutput } from 'valibot'
+import type { Actor, Role } from '../domain/event.ts'
+import type { Daemon } from './daemon.ts'
+
+export interface Positional {
+  /** Key in the arguments object. */
+  readonly key: string
+  /** As the usage line shows it, such as `<system name>`. */
+  readonly usage: string
+  readonly required: boolean
+  /** Takes all that are left, as an array. */
+  readonly variadic?: boolean
+  /** What completion offers. */
+  readonly complete?: 'system' | 'profile' | 'test' | 'file'
+}
+
+export interface Option {
+  /** Long name without dashes, which is also the key in the arguments object. */
+  readonly name: string
+  readonly short?: string
+  /** Placeholder of its value, such as `FILE`; absent: a switch. */
+  readonly value?: string
+  readonly summary: string
+  readonly repeatable?: boolean
+}
+
+/** How the client writes: data to stdout, words to stderr. */
+export interface Output {
+  readonly terminal: boolean
+  readonly color: boolean
+  line(text: string): void
+  note(text: string): void
+}
+
+/** What the client offers to commands that touch files of the caller (`addsystem --from`, `backup`). */
+export interface ClientContext {
+  readFile(path: string): Promise<Uint8Array>
+  readStandardInput(): Promise<Uint8Array>
+}
+
+export interface Command<S extends GenericSchema = GenericSchema, R extends GenericSchema = GenericSchema> {
+  /** `addsystem`, or two words: `token add` (URL `token/add`). */
+  readonly name: string
+  readonly summary: string
+  /** 0.8's literal usage line without `Usage: `, such as `pxemngr addsystem <system name> <MAC> [<MAC2>...]`. */
+  readonly usage?: string
+  readonly positionals: readonly Positional[]
+  readonly options: readonly Option[]
+  /** Body of the API call: the arguments by name. */
+  readonly args: S
+  readonly result: R
+  /** Least role over TCP. */
+  readonly role: Role
+  /** Whether it changes state: refused without credentials over TCP. */
+  readonly changes: boolean
+  /** Two or more lines to paste, which are tests. */
+  readonly examples: readonly { readonly line: string; readonly text: string }[]
+  /** Turns what was typed into the arguments object where that is more than key by key (`addsystem --from`). */
+  prepare?(typed: Record<string, unknown>, client: ClientContext): Promise<Record<string, unknown>>
+  run(context: CallContext, args: InferOutput<S>): Promise<InferOutput<R>> | InferOutput<R>
+  /** Plain output as 0.8; silent where it was. */
+  print?(result: InferOutput<R>, out: Output, args: Record<string, unknown>): void
+  /** Exit status of a call that was done; 0 if absent. */
+  exitStatus?(result: InferOutput<R>): number
+}
+
+/** One call: who calls, and the running daemon. */
+export interface CallContext {
+  readonly actor: Actor
+  readonly daemon: Daemon
+}
+
+/** Keeps the schema types of a definition. */
+export function defineCommand<S extends GenericSchema, R extends GenericSchema>(command: Command<S, R>): Command<S, R> {
+  return command
+}

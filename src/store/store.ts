@@ -1,0 +1,122 @@
+/**
+ * The store as the rest of the program sees it: the only door to durable state.
+ *
+ * Reads (`queries`) never wait and only ever see acknowledged records. Changes go through `commit`: decide, sync, apply
+ * (DESIGN "State"). What lies behind (journal files, snapshots, the sql.js database) is in the other files here.
+ */
+import type { Address, Ip4, Ip4Prefix, Mac } from '../domain/address.ts'
+import type { NextBoot, RememberedReport } from '../domain/boot.ts'
+import type { Actor, Event, JournalRecord, Role } from '../domain/event.ts'
+
+/** A system as `dpysystem` shows it, without what comes from elsewhere (neighbour table). */
+export interface SystemRow {
+  readonly id: number
+  readonly name: string
+}
+
+export interface DecisionRow {
+  readonly id: number
+  readonly seq: number
+  /** RFC 3339 UTC */
+  readonly at: string
+  readonly profile: string
+  readonly by: string
+}
+
+export interface ProfileRow {
+  readonly id: number
+  readonly name: string
+  /** Whether its file was there when the folder was last looked at. */
+  readonly available: boolean
+}
+
+export interface TokenRow {
+  readonly id: number
+  readonly name: string
+  readonly role: Role
+  readonly created: string
+  readonly expires: string | null
+  readonly revoked: boolean
+}
+
+/** Read functions; every one is indexed, none is longer than its answer. Same set inside a decision and outside. */
+export interface Queries {
+  /** Exact, case-sensitive name. */
+  findSystem(name: string): SystemRow | undefined
+  getSystem(id: number): SystemRow | undefined
+  /** Creation order, `default` included. */
+  listSystems(): SystemRow[]
+  countSystems(): number
+  /** In the order they were added. */
+  addressesOf(system: number): Address[]
+  /** Systems that have this very address, in creation order. */
+  systemsWith(address: Mac | Ip4 | Ip4Prefix): SystemRow[]
+  /** Newest first. */
+  decisionsOf(system: number, limit: number): DecisionRow[]
+  /** Latest next boot among the systems with the address. */
+  nextBootOf(address: Mac | Ip4 | Ip4Prefix): NextBoot | undefined
+  defaultNextBoot(): NextBoot | undefined
+  rememberedFor(address: Mac | Ip4): RememberedReport | undefined
+  /** MAC that this IP address (IPv4 or IPv6 text) last booted with. */
+  lastMacOf(ip: string): Mac | undefined
+  /** IP address that this MAC last booted from. */
+  lastIpOf(mac: Mac): string | undefined
+  findProfile(name: string): ProfileRow | undefined
+  listProfiles(): ProfileRow[]
+  /** By hex SHA-256 of the token; revoked and expired ones included. */
+  findToken(hash: string): TokenRow | undefined
+  findTokenByName(name: string): TokenRow | undefined
+  listTokens(): TokenRow[]
+}
+
+/** What a decision may do: read, and say what happened. Its events are visible to its own later reads. */
+export interface Transaction extends Queries {
+  /** Time of the record, RFC 3339 UTC. */
+  readonly at: string
+  /** Next unused id of a kind; advances with each call. */
+  nextId(kind: 'system' | 'decision' | 'profile' | 'token'): number
+  emit(event: Event): void
+}
+
+export interface CommitOptions {
+  /** `machine`: may use the reserve when the disk is full (DESIGN "State"). Default `management`. */
+  readonly plane?: 'machine' | 'management'
+  /** false: resolves once decided and queued; nobody is told it is kept (`boot.address`). Default true. */
+  readonly durable?: boolean
+}
+
+export interface Degradation {
+  /** Stable short word: `writes-refused`, `torn-tail`, `snapshot-set-aside`, `archive-damaged`, `reports-in-memory` … */
+  readonly code: string
+  readonly text: string
+}
+
+export interface HistoryQuery {
+  /** Only records that concern this system id. */
+  readonly system?: number
+  /** Records after this sequence number. */
+  readonly after?: number
+  /** At most so many, the newest ones; in ascending order. */
+  readonly limit?: number
+}
+
+export interface Store {
+  readonly queries: Queries
+  /**
+   * Runs `decide` in the next batch and resolves with its result once its record is on disk and applied. A decision
+   * that emits nothing writes nothing. Rejects with the `Refusal` it threw (nothing happened), with `unavailable` while
+   * writes are refused, or with `not-kept` if the sync failed. `decide` is synchronous and has no effects of its own.
+   */
+  commit<R>(actor: Actor, decide: (tx: Transaction) => R, options?: CommitOptions): Promise<R>
+  /** Calls `listener` in the tick in which each record has been applied, in order. Returns how to stop. */
+  onApplied(listener: (record: JournalRecord) => void): () => void
+  /** Sequence number of the last applied record. */
+  readonly seq: number
+  /** Records of the journal, archived segments included. */
+  history(query: HistoryQuery): Promise<JournalRecord[]>
+  degradations(): Degradation[]
+  /** Writes a backup (one file: every record, and nothing else needed) to `write`; resolves when all was written. */
+  backup(write: (chunk: Uint8Array) => Promise<void>): Promise<void>
+  /** Stops accepting, finishes what is queued, writes the closing record, releases the lock. */
+  close(): Promise<void>
+}
