@@ -29,6 +29,8 @@ export interface Option {
   readonly value?: string
   readonly summary: string
   readonly repeatable?: boolean
+  /** Stands in place of every positional argument, as `-l` and `--from FILE` do: with it, none may be given. */
+  readonly alone?: boolean
 }
 
 /** How the client writes: data to stdout, words to stderr. */
@@ -43,9 +45,35 @@ export interface Output {
 export interface ClientContext {
   readFile(path: string): Promise<Uint8Array>
   readStandardInput(): Promise<Uint8Array>
+  /**
+   * Writes a new file of mode 0600: temporary file, sync, rename; nothing is left of it if `chunks` fails. Refuses
+   * (`refused`) where it exists.
+   */
+  writeFile(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void>
 }
 
-export interface Command<S extends GenericSchema = GenericSchema, R extends GenericSchema = GenericSchema> {
+/**
+ * An answer that is a stream of bytes in place of one JSON object (`backup`, `history -f`). A stream that ends before
+ * its end is a broken connection, never a short answer.
+ */
+export interface Stream<A> {
+  readonly contentType: string
+  /** Whether a call with these arguments streams; always if absent. */
+  when?(args: A): boolean
+  /** Daemon: writes until done or `signal` aborts (the client has gone). `write` waits while the client is slow. */
+  send(context: CallContext, args: A, write: (chunk: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void>
+  /** Client: takes the bytes as they come. `typed`: what was typed, by name. */
+  receive(
+    chunks: AsyncIterable<Uint8Array>,
+    client: ClientContext,
+    out: Output,
+    typed: Readonly<Record<string, unknown>>,
+    json: boolean,
+  ): Promise<void>
+}
+
+/** How a command is typed: all that parsing, help and completion need; commands without a daemon are this alone. */
+export interface Form {
   /** `addsystem`, or two words: `token add` (URL `token/add`). */
   readonly name: string
   readonly summary: string
@@ -53,6 +81,26 @@ export interface Command<S extends GenericSchema = GenericSchema, R extends Gene
   readonly usage?: string
   readonly positionals: readonly Positional[]
   readonly options: readonly Option[]
+  /** Two or more lines to paste, which are tests. */
+  readonly examples: readonly { readonly line: string; readonly text: string }[]
+}
+
+/**
+ * Request header in which the client says who types: the login name, percent-encoded (`encodeURIComponent`). Stored as
+ * said, not proven; believed on the socket only.
+ */
+export const userHeader = 'pxemngr-user'
+
+/**
+ * Answers other than one JSON result. The client goes by the content type of a 200:
+ * `application/x-ndjson`: one result object a line, each printed as it comes, until the daemon or the user ends it
+ * (`history --follow`); anything but JSON: bytes for the file that the argument `file` names (`backup`), which the client
+ * alone keeps and does not send.
+ */
+export const linesType = 'application/x-ndjson'
+
+export interface Command<S extends GenericSchema = GenericSchema, R extends GenericSchema = GenericSchema>
+  extends Form {
   /** Body of the API call: the arguments by name. */
   readonly args: S
   readonly result: R
@@ -60,8 +108,8 @@ export interface Command<S extends GenericSchema = GenericSchema, R extends Gene
   readonly role: Role
   /** Whether it changes state: refused without credentials over TCP. */
   readonly changes: boolean
-  /** Two or more lines to paste, which are tests. */
-  readonly examples: readonly { readonly line: string; readonly text: string }[]
+  /** The answer is bytes for the file that the argument `file` names; the client writes it and does not send its name. */
+  readonly savesFile?: boolean
   /** Turns what was typed into the arguments object where that is more than key by key (`addsystem --from`). */
   prepare?(typed: Record<string, unknown>, client: ClientContext): Promise<Record<string, unknown>>
   run(context: CallContext, args: InferOutput<S>): Promise<InferOutput<R>> | InferOutput<R>
@@ -69,6 +117,7 @@ export interface Command<S extends GenericSchema = GenericSchema, R extends Gene
   print?(result: InferOutput<R>, out: Output, args: Record<string, unknown>): void
   /** Exit status of a call that was done; 0 if absent. */
   exitStatus?(result: InferOutput<R>): number
+  readonly stream?: Stream<InferOutput<S>>
 }
 
 /** One call: who calls, and the running daemon. */
