@@ -45,31 +45,19 @@ export interface Output {
 export interface ClientContext {
   readFile(path: string): Promise<Uint8Array>
   readStandardInput(): Promise<Uint8Array>
-  /**
-   * Writes a new file of mode 0600: temporary file, sync, rename; nothing is left of it if `chunks` fails. Refuses
-   * (`refused`) where it exists.
-   */
-  writeFile(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void>
 }
 
-/**
- * An answer that is a stream of bytes in place of one JSON object (`backup`, `history -f`). A stream that ends before
- * its end is a broken connection, never a short answer.
- */
+/** Daemon's half of an answer that is not one JSON object: lines of JSON (`history --follow`) or bytes (`backup`). */
 export interface Stream<A> {
+  /** `linesType` or the type of the file. */
   readonly contentType: string
   /** Whether a call with these arguments streams; always if absent. */
   when?(args: A): boolean
-  /** Daemon: writes until done or `signal` aborts (the client has gone). `write` waits while the client is slow. */
+  /**
+   * Writes until done or `signal` aborts (the client has gone). `write` resolves when the client took it. What throws
+   * before the first write is a refusal as usual; after it the connection breaks, so that nobody takes half for whole.
+   */
   send(context: CallContext, args: A, write: (chunk: Uint8Array) => Promise<void>, signal: AbortSignal): Promise<void>
-  /** Client: takes the bytes as they come. `typed`: what was typed, by name. */
-  receive(
-    chunks: AsyncIterable<Uint8Array>,
-    client: ClientContext,
-    out: Output,
-    typed: Readonly<Record<string, unknown>>,
-    json: boolean,
-  ): Promise<void>
 }
 
 /** How a command is typed: all that parsing, help and completion need; commands without a daemon are this alone. */

@@ -1,5 +1,6 @@
 /**
- * What the client and the API agree on beyond the definitions: where a command is called and which header says who calls.
+ * What the client and the API agree on beyond the definitions: where a command is called (the header that says who
+ * calls is `userHeader` of the definitions).
  * Source: CONTRACT "HTTP API".
  */
 import type { Command } from './definition.ts'
@@ -10,9 +11,3 @@ export const apiPrefix = '/api/v1'
 export function commandPath(command: Pick<Command, 'name'>): string {
   return `${apiPrefix}/${command.name.replaceAll(' ', '/')}`
 }
-
-/**
- * Header of the socket's client: the caller's login name, percent-encoded (`encodeURIComponent`) because header values
- * are Latin-1. Stored as said; without it the record says `unknown`.
- */
-export const userHeader = 'pxemngr-user'
