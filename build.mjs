@@ -41,7 +41,6 @@ const bundles = {
 
 /** The packages that may be inside. Anything else in a bundle is a mistake that fails the build. */
 const packagesAllowed = new Set([
-  '@fastify/busboy',
   '@hono/node-server',
   '@valibot/to-json-schema',
   'cac',
