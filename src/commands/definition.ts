@@ -74,12 +74,6 @@ export interface Form {
 }
 
 /**
- * Request header in which the client says who types: the login name, percent-encoded (`encodeURIComponent`). Stored as
- * said, not proven; believed on the socket only.
- */
-export const userHeader = 'pxemngr-user'
-
-/**
  * Answers other than one JSON result. The client goes by the content type of a 200:
  * `application/x-ndjson`: one result object a line, each printed as it comes, until the daemon or the user ends it
  * (`history --follow`); anything but JSON: bytes for the file that the argument `file` names (`backup`), which the client
