@@ -5,10 +5,12 @@
  * It never builds (the test runner does) and never falls back to the sources: what is tested here is the one file that
  * people get. Sources: CONTRACT "Daemon" (ready line, signals, exit status) and "Command line" (`--socket`).
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Finished, type Running, runToEnd, type StartOptions, start, within } from './process.ts'
+
+export type { Finished } from './process.ts'
 
 const { PXEMNGR_EXECUTABLE: chosen } = process.env
 /** The executable under test; `PXEMNGR_EXECUTABLE` in the environment names another build. */
@@ -16,8 +18,6 @@ export const executable = chosen ?? join(import.meta.dirname, '..', '..', 'dist'
 
 /** A busy two-core machine starts it in well under this; the contract's own figure is measured elsewhere. */
 const readyTimeoutMs = 30_000
-/** "Under 5 s" by the contract, with room for a busy machine. */
-const stopTimeoutMs = 15_000
 const clientTimeoutMs = 60_000
 
 /** What the ready line says; empty where it says `off`. Addresses as printed, such as `127.0.0.1:41231`. */
@@ -25,14 +25,6 @@ export interface Ready {
   readonly tftp: readonly string[]
   readonly http: readonly string[]
   readonly socket: string
-}
-
-export interface Finished {
-  /** Exit status; null if a signal ended it. */
-  readonly status: number | null
-  readonly signal: NodeJS.Signals | null
-  readonly stdout: string
-  readonly stderr: string
 }
 
 export interface RunOptions {
@@ -84,12 +76,6 @@ export interface RunningDaemon {
   close(): Promise<void>
 }
 
-/** Processes that still run; ended by their own id if the test process ends first. */
-const running = new Set<ChildProcess>()
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
-
 /** The environment without settings of whoever runs the tests. */
 function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([key]) => !/^(PXEMNGR_|NODE_|NOTIFY_SOCKET$|XDG_)/.test(key))
@@ -98,40 +84,17 @@ function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.
 
 /** Runs the executable once with these arguments and collects what it wrote. Never rejects for its exit status. */
 export function runExecutable(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-  const { child, ended } = spawnExecutable(args, options)
-  const timer = setTimeout(() => child.kill('SIGKILL'), clientTimeoutMs)
-  child.stdin?.on('error', () => {}) // it may end without having read its input
-  child.stdin?.end(options.input ?? '')
-  return ended.finally(() => clearTimeout(timer))
+  const { input = '' } = options
+  return runToEnd(words(args, options), { ...surroundings(options), input, timeoutMs: clientTimeoutMs })
 }
 
-function spawnExecutable(args: readonly string[], options: RunOptions) {
+function words(args: readonly string[], { prefix = [] }: RunOptions): string[] {
   if (!existsSync(executable)) throw new Error(`${executable} is not built: npm run build`)
-  const words = [...(options.prefix ?? []), executable, ...args]
-  const child = spawn(words[0] ?? executable, words.slice(1), {
-    env: cleanEnvironment(options.env),
-    stdio: ['pipe', 'pipe', 'pipe'],
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-  })
-  running.add(child)
-  const written = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8')
-    child[name].on('data', (text: string) => {
-      written[name] += text
-    })
-  }
-  const ended = new Promise<Finished>((resolve, reject) => {
-    child.once('error', (error) => {
-      running.delete(child)
-      reject(error)
-    })
-    child.once('close', (status, signal) => {
-      running.delete(child)
-      resolve({ status, signal, ...written })
-    })
-  })
-  return { child, written, ended }
+  return [...prefix, executable, ...args]
+}
+
+function surroundings({ env, cwd }: RunOptions): StartOptions {
+  return { env: cleanEnvironment(env), ...(cwd === undefined ? {} : { cwd }) }
 }
 
 /** Starts the daemon and resolves once it accepts requests. Rejects with its log if it ends or is silent instead. */
@@ -140,29 +103,32 @@ export async function serve(options: ServeOptions = {}): Promise<RunningDaemon> 
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'pxemngr-test-'))
   const args = ['serve', '--data-dir', dataDir, '--socket', join(dataDir, 'pxemngr.sock')]
   args.push('--tftp', options.tftp ?? '127.0.0.1:0', '--http', options.http ?? '127.0.0.1:0', ...(options.flags ?? []))
-  const { child, written, ended } = spawnExecutable(args, options)
-  child.stdin?.end()
-  const end = async (signal: NodeJS.Signals): Promise<Finished> => {
-    child.kill(signal)
-    return within(ended, stopTimeoutMs, () => `pid ${child.pid} did not end after ${signal}:\n${written.stderr}`)
-  }
+  const started = start(words(args, options), surroundings(options))
+  started.child.stdin.end()
   const close = async (): Promise<void> => {
-    if (running.has(child)) await end('SIGKILL')
+    if (started.alive()) await started.end('SIGKILL')
     if (temporary) rmSync(dataDir, { recursive: true, force: true })
   }
-  let ready: Ready
   try {
-    ready = await readyLine(child, written, ended)
+    return running(started, dataDir, await readyLine(started), close)
   } catch (error) {
     await close()
     throw error
   }
-  const run = (words: readonly string[], given: RunOptions = {}): Promise<Finished> =>
-    runExecutable([...words, '--socket', ready.socket], given)
-  const must = async (...words: string[]): Promise<string> => {
-    const done = await run(words)
-    if (done.status !== 0) throw new Error(`pxemngr ${words.join(' ')}: exit ${done.status}: ${done.stderr}`)
-    return done.stdout
+}
+
+function running(
+  { child, written, ended, end }: Running,
+  dataDir: string,
+  ready: Ready,
+  close: () => Promise<void>,
+): RunningDaemon {
+  const run = (typed: readonly string[], given: RunOptions = {}): Promise<Finished> =>
+    runExecutable([...typed, '--socket', ready.socket], given)
+  const done = async (typed: readonly string[], statuses: readonly number[]): Promise<string> => {
+    const { status, stdout, stderr } = await run(typed)
+    if (!statuses.includes(status ?? -1)) throw new Error(`pxemngr ${typed.join(' ')}: exit ${status}: ${stderr}`)
+    return stdout
   }
   return {
     pid: child.pid ?? 0,
@@ -174,14 +140,8 @@ export async function serve(options: ServeOptions = {}): Promise<RunningDaemon> 
     stdout: () => written.stdout,
     logLines: () => parseLines(written.stderr),
     run,
-    must,
-    async json(...words) {
-      const done = await run([...words, '--json'])
-      if (done.status !== 0 && !(words[0] === 'status' && done.status === 1)) {
-        throw new Error(`pxemngr ${words.join(' ')} --json: exit ${done.status}: ${done.stderr}`)
-      }
-      return JSON.parse(done.stdout)
-    },
+    must: (...typed) => done(typed, [0]),
+    json: async (...typed) => JSON.parse(await done([...typed, '--json'], typed[0] === 'status' ? [0, 1] : [0])),
     signal: (name) => void child.kill(name),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
@@ -191,15 +151,15 @@ export async function serve(options: ServeOptions = {}): Promise<RunningDaemon> 
 }
 
 /** Waits for `pxemngr ready …` on stdout. */
-async function readyLine(child: ChildProcess, written: { stdout: string; stderr: string }, ended: Promise<Finished>) {
+async function readyLine({ child, written, ended }: Running): Promise<Ready> {
   const said = new Promise<Ready>((resolve, reject) => {
     const look = (): void => {
       const ready = parseReady(written.stdout)
       if (!ready) return
-      child.stdout?.off('data', look)
+      child.stdout.off('data', look)
       resolve(ready)
     }
-    child.stdout?.on('data', look)
+    child.stdout.on('data', look)
     ended.then((done) => {
       reject(new Error(`serve ended before it was ready: status ${done.status}, signal ${done.signal}\n${done.stderr}`))
     }, reject)
@@ -224,17 +184,4 @@ function parseLines(text: string): Record<string, unknown>[] {
       return [] // a readable line, or half of one
     }
   })
-}
-
-/** Rejects with `message` if `promise` has not settled in time. */
-async function within<T>(promise: Promise<T>, timeoutMs: number, message: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(message())), timeoutMs)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
