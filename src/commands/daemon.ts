@@ -7,7 +7,7 @@ import type { TransferRecord } from '../tftp/resolution.ts'
 
 /** The profile folder (`profiles-dir`); the file on disk is the truth, read as it is at the request. */
 export interface ProfileFolder {
-  /** Looks at the folder and registers what is new (names in folder order); `missing`: `local` is not there. */
+  /** Looks at the folder and registers what is new; `registered`: every name whose file is there; `missing`: `local`. */
   sync(): Promise<{ registered: string[]; missing: string[] }>
   /** undefined if the profile can be served, else why not, with file and line. */
   fault(name: string): string | undefined
@@ -21,8 +21,17 @@ export interface Listeners {
   readonly socket: string
 }
 
+/** Which boots to list, newest first. */
+export interface BootQuery {
+  /** Only those of this system id. */
+  readonly system?: number
+  readonly limit: number
+}
+
 export interface Daemon {
   readonly version: string
+  /** Whether it accepts requests on every listener (`/healthz`). */
+  readonly ready: boolean
   /** ms since the epoch */
   readonly startedMs: number
   readonly store: Store
@@ -36,4 +45,6 @@ export interface Daemon {
   degraded(): string[]
   /** The latest transfers, newest first, and how many are under way. */
   transfers(): { active: number; recent: readonly TransferRecord[] }
+  /** Boots as the trace kept them, newest first; rows are plain JSON objects. */
+  boots(query: BootQuery): Promise<readonly Readonly<Record<string, unknown>>[]>
 }

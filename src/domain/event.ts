@@ -21,8 +21,10 @@ export type Role = 'viewer' | 'operator' | 'admin'
 /** Ids are numbers ≥ 1, never used twice, each kind counted for itself. */
 export type Event =
   | { readonly type: 'system.added'; readonly system: number; readonly name: string }
-  | { readonly type: 'system.renamed'; readonly system: number; readonly name: string }
-  | { readonly type: 'system.removed'; readonly system: number }
+  /** `was`: the name before, for people who read the history. */
+  | { readonly type: 'system.renamed'; readonly system: number; readonly name: string; readonly was: string }
+  /** With its addresses and decisions. `name`: what it was called, for people who read the history. */
+  | { readonly type: 'system.removed'; readonly system: number; readonly name: string }
   | { readonly type: 'address.added'; readonly system: number; readonly address: Address }
   | { readonly type: 'address.removed'; readonly system: number; readonly address: Address }
   /** The system's next boot, by a person or by the machine's own report. */
@@ -63,6 +65,11 @@ export type Event =
       readonly sizeBytes: number
       readonly schema: number
     }
+  /**
+   * Stands for a record that damage took, put in by `pxemngr repair` so that the numbers stay without gaps. `effect`:
+   * `lost` with it, or still `in-snapshot`, from which state then has to be started.
+   */
+  | { readonly type: 'record.lost'; readonly effect: 'lost' | 'in-snapshot'; readonly reason: string }
   /** Closing record of a clean stop. */
   | { readonly type: 'daemon.stopped' }
 
