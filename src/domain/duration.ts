@@ -1,0 +1,27 @@
+/**
+ * Durations as people write them: `90s`, `30m`, `2h`, `7d`, everywhere the same (configuration, `--expires`, `--since`).
+ *
+ * A bare number is refused: nobody remembers which unit it would have. Source: CONTRACT "Daemon" (values), RUNS "Times".
+ */
+
+const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Longest duration that is accepted, 10,000 years: added to any date it stays a date. */
+const durationMaxMs = 10_000 * 365 * 86_400_000
+
+/** What `parseDuration` accepts, for messages. */
+export const durationAllowed = 'a duration such as 90s, 30m, 2h or 7d'
+
+/** `30m` → 1,800,000 ms; undefined for anything that is no whole number with one of the units s, m, h, d. */
+export function parseDuration(text: string): number | undefined {
+  const parts = /^(\d{1,15})([smhd])$/.exec(text)
+  if (!parts) return undefined
+  const ms = Number(parts[1]) * (unitMs[parts[2] ?? ''] ?? Number.NaN)
+  return ms <= durationMaxMs ? ms : undefined
+}
+
+/** The largest unit in which it is a whole number: 5,400,000 → `90m`. Milliseconds below a second are cut. */
+export function formatDuration(ms: number): string {
+  const unit = ['d', 'h', 'm'].find((name) => ms > 0 && ms % (unitMs[name] ?? 1) === 0) ?? 's'
+  return `${Math.floor(ms / (unitMs[unit] ?? 1))}${unit}`
+}
