@@ -1,0 +1,134 @@
+/**
+ * `history`: the journal for people, who changed what when, oldest first; `--follow` goes on as changes happen.
+ *
+ * Following subscribes before it reads what was, so that nothing falls between; a reader that falls too far behind is
+ * cut off rather than waited for. Source: CONTRACT "Command line", DESIGN "State".
+ */
+import * as v from 'valibot'
+import { Refusal } from '../domain/errors.ts'
+import type { JournalRecord } from '../domain/event.ts'
+import type { HistoryQuery } from '../store/store.ts'
+import type { Daemon } from './daemon.ts'
+import { defineCommand, linesType, type Output } from './definition.ts'
+import { namesOf, viewRecord } from './record.ts'
+import { type EntryView, entryView } from './schema.ts'
+import { getSystem } from './system.ts'
+
+/** Records shown unless told otherwise: a few screens. */
+const limitDefault = 100
+/** Most that one call may ask for: about 2 MB of JSON. */
+const limitMax = 10_000
+/** Records a follower may lag behind: a burst of a second, some MB at most. */
+const lagMax = 10_000
+
+const limit = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(limitMax))
+const args = v.strictObject({
+  name: v.exactOptional(v.string()),
+  limit: v.exactOptional(limit),
+  /** Only records after this sequence number. */
+  after: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  follow: v.exactOptional(v.boolean()),
+})
+type Args = v.InferOutput<typeof args>
+
+export const history = defineCommand({
+  name: 'history',
+  summary: 'Show who changed what when',
+  usage: 'pxemngr history [<system name>]',
+  positionals: [{ key: 'name', usage: '<system name>', required: false, complete: 'system' }],
+  options: [
+    { name: 'follow', short: 'f', summary: 'go on with what happens' },
+    { name: 'limit', short: 'n', value: 'N', summary: `at most the latest N records (default ${limitDefault})` },
+    { name: 'after', value: 'SEQ', summary: 'only records after this sequence number' },
+  ],
+  args,
+  result: v.strictObject({ history: v.array(entryView) }),
+  role: 'viewer',
+  changes: false,
+  examples: [
+    { line: 'pxemngr history web01', text: 'everything that was decided and reported for web01' },
+    { line: 'pxemngr history --follow', text: 'all changes as they happen, until Ctrl-C' },
+  ],
+  async prepare(typed) {
+    return { ...typed, ...numbered(typed, 'limit'), ...numbered(typed, 'after') }
+  },
+  async run({ daemon }, wanted) {
+    const records = await daemon.store.history(queryOf(daemon, wanted))
+    const names = namesOf(daemon.store.queries, records)
+    return { history: records.map((record) => viewRecord(record, names)) }
+  },
+  print(result, out) {
+    for (const entry of result.history) printEntry(entry, out)
+  },
+  stream: {
+    contentType: linesType,
+    when: ({ follow }) => follow === true,
+    async send({ daemon }, wanted, write, signal) {
+      const query = queryOf(daemon, wanted)
+      const encoder = new TextEncoder()
+      for await (const records of followRecords(daemon, query, signal)) {
+        const names = namesOf(daemon.store.queries, records)
+        const entries = records.map((record) => viewRecord(record, names))
+        await write(encoder.encode(`${JSON.stringify({ history: entries })}\n`))
+      }
+    },
+  },
+})
+
+function numbered(typed: Record<string, unknown>, key: string): Record<string, number> {
+  const text = typed[key]
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? { [key]: Number(text) } : {}
+}
+
+function queryOf(daemon: Daemon, { name, limit: most, after }: Args): HistoryQuery {
+  return {
+    limit: most ?? limitDefault,
+    ...(after === undefined ? {} : { after }),
+    ...(name === undefined ? {} : { system: getSystem(daemon.store.queries, name).id }),
+  }
+}
+
+/** What was, then what happens, in lists without gap or repetition; ends with `signal`. */
+async function* followRecords(
+  daemon: Daemon,
+  query: HistoryQuery,
+  signal: AbortSignal,
+): AsyncGenerator<readonly JournalRecord[]> {
+  const { store } = daemon
+  let fresh: JournalRecord[] = []
+  let wake: () => void = () => {}
+  const stop = store.onApplied((record) => {
+    if (fresh.length <= lagMax) fresh.push(record)
+    wake()
+  })
+  const abort = () => wake()
+  signal.addEventListener('abort', abort)
+  try {
+    let last = store.seq
+    const past = await store.history(query)
+    yield past
+    last = Math.max(last, past.at(-1)?.seq ?? 0)
+    while (!signal.aborted) {
+      if (fresh.length > lagMax) throw new Refusal('unavailable', 'the reader of the history fell too far behind')
+      const batch = fresh.filter((record) => record.seq > last && concerns(record, query.system))
+      last = Math.max(last, fresh.at(-1)?.seq ?? 0)
+      fresh = []
+      if (batch.length > 0) yield batch
+      if (fresh.length > 0 || signal.aborted) continue
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  } finally {
+    stop()
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function concerns(record: JournalRecord, system: number | undefined): boolean {
+  return system === undefined || record.events.some((event) => 'system' in event && event.system === system)
+}
+
+function printEntry({ at, who, from, changes }: EntryView, out: Output): void {
+  for (const change of changes) out.line(`${at} ${who} (${from}) ${change}`)
+}

@@ -1,0 +1,87 @@
+/**
+ * A journal record for people (`history`) and for programs (events): words for what changed, and no secret.
+ *
+ * The only thing held back is the hash of a token: of no use to anybody, and nobody's business. Source: DESIGN "State".
+ */
+import type { Event, JournalRecord } from '../domain/event.ts'
+import type { Queries } from '../store/store.ts'
+import type { EntryView } from './schema.ts'
+
+/** The record as programs get it (`/api/v1/events`). */
+export function publicRecord(record: JournalRecord): Record<string, unknown> {
+  const events = record.events.map((event) => {
+    if (event.type !== 'token.added') return event
+    const { hash: _, ...rest } = event
+    return rest
+  })
+  return { seq: record.seq, at: record.at, actor: record.actor, events }
+}
+
+/** Names that ids of past records stand for; later records of the same list know what was removed meanwhile. */
+export interface Names {
+  system(id: number): string
+  profile(id: number): string
+  token(id: number): string
+}
+
+/** Names as of now, with those of systems that `records` remove. */
+export function namesOf(queries: Queries, records: readonly JournalRecord[]): Names {
+  const removed = new Map<number, string>()
+  for (const { events } of records) {
+    for (const event of events) if (event.type === 'system.removed') removed.set(event.system, event.name)
+  }
+  return {
+    system: (id) => removed.get(id) ?? queries.getSystem(id)?.name ?? `system ${id}`,
+    profile: (id) => queries.listProfiles().find((profile) => profile.id === id)?.name ?? `profile ${id}`,
+    token: (id) => queries.listTokens().find((token) => token.id === id)?.name ?? `token ${id}`,
+  }
+}
+
+export function viewRecord(record: JournalRecord, names: Names): EntryView {
+  const { who, from, surface } = record.actor
+  const changes = record.events.map((event) => describeEvent(event, names))
+  return { seq: record.seq, at: record.at, who, from, surface, changes }
+}
+
+function describeEvent(event: Event, names: Names): string {
+  switch (event.type) {
+    case 'system.added':
+      return `${event.name}: added`
+    case 'system.renamed':
+      return `${event.was}: renamed to ${event.name}`
+    case 'system.removed':
+      return `${event.name}: removed`
+    case 'address.added':
+      return `${names.system(event.system)}: has ${event.address.text}`
+    case 'address.removed':
+      return `${names.system(event.system)}: lost ${event.address.text}`
+    case 'boot.decided':
+      return `${names.system(event.system)}: next boot ${event.profile}`
+    case 'report.remembered': {
+      const through = event.system === null ? 'no system' : names.system(event.system)
+      return `${event.mac ?? event.ip ?? 'a machine'} (${through}): next boot ${event.profile}`
+    }
+    case 'boot.address':
+      return `${event.mac}: booted from ${event.ip}`
+    case 'profile.registered':
+      return `profile ${event.name}: registered`
+    case 'profile.missing':
+      return `profile ${names.profile(event.profile)}: file gone`
+    case 'profile.returned':
+      return `profile ${names.profile(event.profile)}: file back`
+    case 'token.added':
+      return `token ${event.name}: added (${event.role}${event.expires === null ? '' : `, until ${event.expires}`})`
+    case 'token.revoked':
+      return `token ${names.token(event.token)}: revoked`
+    case 'snapshot.made':
+      return `snapshot made at record ${event.seq}`
+    case 'daemon.stopped':
+      return 'daemon stopped'
+    case 'record.lost':
+      return event.effect === 'lost'
+        ? `a record was lost: ${event.reason}`
+        : `a record is kept by its snapshot only: ${event.reason}`
+    default:
+      return event satisfies never
+  }
+}
