@@ -243,7 +243,7 @@ describe('3.5 dpysystem', () => {
     await daemon.must('addsystem', 'alias', '00:1b:38:71:0d:01')
     const [status, stdout] = await run('dpysystem', '00:1b:38:71:0d:01')
     assert.equal(status, 0)
-    assert.match(stdout, /^Name: busy$[^]*^Name: alias$/m)
+    assert.match(stdout, /^Name: busy$[\s\S]*^Name: alias$/m)
     await daemon.must('delsystem', 'alias')
   })
 })
