@@ -7,13 +7,21 @@
  */
 import { type Ip4, type Ip4Prefix, type Mac, prefixesOf } from './address.ts'
 
+/** A system as far as a decision concerns it. */
+export interface NamedSystem {
+  readonly id: number
+  readonly name: string
+}
+
 /** A next boot that was decided. Later decisions have higher numbers (never compared by time). */
 export interface NextBoot {
-  readonly system: { readonly id: number; readonly name: string }
+  readonly system: NamedSystem
   readonly profile: string
   /** Sequence number of the record that decided it. */
   readonly seq: number
+  /** RFC 3339 UTC */
   readonly at: string
+  /** Who decided it, as the record's actor says. */
   readonly by: string
 }
 
@@ -23,15 +31,15 @@ export interface RememberedReport {
   readonly seq: number
   readonly at: string
   /** The prefix system through which the machine was known, if any. */
-  readonly system: { readonly id: number; readonly name: string } | null
+  readonly system: NamedSystem | null
 }
 
 /** What the decision asks of the state. All answers are of the latest acknowledged record. */
 export interface BootKnowledge {
   /** The latest next boot among the systems with this very address; undefined if none has a decision. */
   nextBootOf(address: Mac | Ip4 | Ip4Prefix): NextBoot | undefined
-  /** Names of the systems that have this very address, decided or not. */
-  systemsWith(address: Mac | Ip4 | Ip4Prefix): readonly string[]
+  /** The systems that have this very address, decided or not, in creation order. */
+  systemsWith(address: Mac | Ip4 | Ip4Prefix): readonly NamedSystem[]
   rememberedFor(address: Mac | Ip4): RememberedReport | undefined
   /** Next boot of the reserved name `default`. */
   defaultNextBoot(): NextBoot | undefined
@@ -41,17 +49,21 @@ export interface BootKnowledge {
 
 /** Which question a machine asks. */
 export type BootQuestion =
-  /** One name of PXELINUX's search: only what this very name owns. */
-  | { readonly kind: 'mac'; readonly mac: Mac }
+  /** One name of PXELINUX's search: only what this very name owns. `ip`: where the question comes from, if known. */
+  | { readonly kind: 'mac'; readonly mac: Mac; readonly ip?: Ip4 | undefined }
   | { readonly kind: 'ip4'; readonly ip: Ip4 }
   | { readonly kind: 'prefix4'; readonly prefix: Ip4Prefix }
   | { readonly kind: 'default' }
   /** One question only (`/ipxe/`, `/profile/`): every step in order, `default` last. `macs` best first. */
   | { readonly kind: 'machine'; readonly macs: readonly Mac[]; readonly ip: Ip4 | undefined }
 
+/** Which step decided: the machine's MAC, its IP, a prefix, a remembered report, or `default`. */
+export type DecidedBy = 'mac' | 'ip4' | 'prefix4' | 'report' | 'default'
+
 export interface Decision {
   /** null: a remembered report of a machine that no system has. */
-  readonly system: { readonly id: number; readonly name: string } | null
+  readonly system: NamedSystem | null
+  readonly decidedBy: DecidedBy
   /** The profile to serve; `local` where the one decided is missing or bad. */
   readonly profile: string
   /** The profile that was decided; differs from `profile` only if that one is missing or bad. */
@@ -79,40 +91,41 @@ export function decideBoot(
   const step = (text: string) => why.push(text)
   const found = answer(question, knowledge, step)
   if (!found) return { found: false, why, hint: hintFor(question, knowledge) }
-  const fault = knowledge.profileFault(found.profile)
-  if (!fault || found.profile === localProfile) {
-    return { found: true, system: found.system, profile: found.profile, decided: found.profile, seq: found.seq, why }
-  }
-  step(`profile ${found.profile} cannot be served (${fault}): local instead`)
-  return { found: true, system: found.system, profile: localProfile, decided: found.profile, seq: found.seq, why }
+  const { system, decidedBy, profile: decided, seq } = found
+  const fault = decided === localProfile ? undefined : knowledge.profileFault(decided)
+  if (fault !== undefined) step(`profile ${decided} cannot be served (${fault}): ${localProfile} instead`)
+  return { found: true, system, decidedBy, profile: fault === undefined ? decided : localProfile, decided, seq, why }
 }
 
 interface Found {
-  readonly system: { readonly id: number; readonly name: string } | null
+  readonly system: NamedSystem | null
+  readonly decidedBy: DecidedBy
   readonly profile: string
   readonly seq: number
 }
 
-function answer(question: BootQuestion, knowledge: BootKnowledge, step: (text: string) => void): Found | undefined {
+type Step = (text: string) => void
+
+function answer(question: BootQuestion, knowledge: BootKnowledge, step: Step): Found | undefined {
   switch (question.kind) {
     case 'mac':
-      return byAddress(question.mac, knowledge, step)
+      return byMac(question.mac, question.ip, knowledge, step)
     case 'ip4':
-      return byAddress(question.ip, knowledge, step)
+      return byIp(question.ip, knowledge, step)
     case 'prefix4':
-      return owned(question.prefix, knowledge, step)
+      return owned('prefix4', question.prefix, knowledge, step)
     case 'default':
       return byDefault(knowledge, step)
     case 'machine': {
       for (const mac of question.macs) {
-        const found = byAddress(mac, knowledge, step)
+        const found = byMac(mac, question.ip, knowledge, step)
         if (found) return found
       }
-      if (question.ip) {
-        const found = byAddress(question.ip, knowledge, step)
+      if (question.ip !== undefined) {
+        const found = byIp(question.ip, knowledge, step)
         if (found) return found
         for (const prefix of prefixesOf(question.ip)) {
-          const within = owned(prefix, knowledge, step)
+          const within = owned('prefix4', prefix, knowledge, step)
           if (within) return within
         }
       }
@@ -123,50 +136,96 @@ function answer(question: BootQuestion, knowledge: BootKnowledge, step: (text: s
   }
 }
 
-/** A system's own next boot by this address, else what was remembered for it; the later of both where both stand. */
-function byAddress(address: Mac | Ip4, knowledge: BootKnowledge, step: (text: string) => void): Found | undefined {
-  const own = owned(address, knowledge, step)
-  const remembered = knowledge.rememberedFor(address)
-  if (remembered && (!own || remembered.seq > own.seq)) {
-    step(`${address} reported at ${remembered.at}: ${remembered.profile}`)
-    return remembered
+/**
+ * A system's own next boot, or the MAC's remembered report where that is later. A report of a MAC that no system has
+ * gives way to a later decision for the IP address it asks from: else `nextboot` of that system would not be obeyed.
+ */
+function byMac(mac: Mac, ip: Ip4 | undefined, knowledge: BootKnowledge, step: Step): Found | undefined {
+  const own = owned('mac', mac, knowledge, step)
+  const remembered = knowledge.rememberedFor(mac)
+  if (!remembered || (own && own.seq > remembered.seq)) return own
+  if (!own && ip !== undefined) {
+    const later = nextBootOfIp(ip, knowledge)
+    if (later && later.seq > remembered.seq) {
+      step(`${mac} reported at ${remembered.at}: ${remembered.profile}, but ${later.system.name} was set later`)
+      return undefined
+    }
   }
-  return own
+  return byReport(mac, remembered, step)
+}
+
+function byIp(ip: Ip4, knowledge: BootKnowledge, step: Step): Found | undefined {
+  const own = owned('ip4', ip, knowledge, step)
+  const remembered = knowledge.rememberedFor(ip)
+  if (!remembered || (own && own.seq > remembered.seq)) return own
+  return byReport(ip, remembered, step)
+}
+
+function byReport(address: Mac | Ip4, remembered: RememberedReport, step: Step): Found {
+  step(`${address} reported at ${remembered.at}: ${remembered.profile}`)
+  return { system: remembered.system, decidedBy: 'report', profile: remembered.profile, seq: remembered.seq }
+}
+
+/** Next boot of the system that has this IP address, else of its longest prefix that has one. */
+function nextBootOfIp(ip: Ip4, knowledge: BootKnowledge): NextBoot | undefined {
+  const [three, two] = prefixesOf(ip)
+  return knowledge.nextBootOf(ip) ?? knowledge.nextBootOf(three) ?? knowledge.nextBootOf(two)
 }
 
 function owned(
+  decidedBy: 'mac' | 'ip4' | 'prefix4',
   address: Mac | Ip4 | Ip4Prefix,
   knowledge: BootKnowledge,
-  step: (text: string) => void,
-): NextBoot | undefined {
-  const names = knowledge.systemsWith(address)
+  step: Step,
+): Found | undefined {
+  const systems = knowledge.systemsWith(address)
+  if (systems.length === 0) {
+    step(`no system has ${address}`)
+    return undefined
+  }
+  const names = systems.map((system) => system.name).join(', ')
   const next = knowledge.nextBootOf(address)
-  if (next) {
-    const among = names.length > 1 ? ` (latest among ${names.join(', ')})` : ''
-    step(`${address} is ${next.system.name}${among}: ${next.profile}, set by ${next.by} at ${next.at}`)
-  } else if (names.length > 0) step(`${address} is ${names.join(', ')}, without a next boot`)
-  else step(`no system has ${address}`)
-  return next
+  if (!next) {
+    step(`${address} is ${names}, without a next boot`)
+    return undefined
+  }
+  const among = systems.length > 1 ? ` (latest among ${names})` : ''
+  step(`${address} is ${next.system.name}${among}: ${next.profile}, set by ${next.by} at ${next.at}`)
+  return { system: next.system, decidedBy, profile: next.profile, seq: next.seq }
 }
 
-function byDefault(knowledge: BootKnowledge, step: (text: string) => void): NextBoot | undefined {
+function byDefault(knowledge: BootKnowledge, step: Step): Found | undefined {
   const next = knowledge.defaultNextBoot()
   step(next ? `default: ${next.profile}, set by ${next.by} at ${next.at}` : 'default has no next boot')
-  return next
+  return next && { system: next.system, decidedBy: 'default', profile: next.profile, seq: next.seq }
 }
 
+/** The next thing to type for whoever wants this machine to boot. */
 function hintFor(question: BootQuestion, knowledge: BootKnowledge): string {
-  if (question.kind === 'default') return 'default has no next boot: pxemngr nextboot default PROFILE'
-  const address =
-    question.kind === 'mac'
-      ? question.mac
-      : question.kind === 'ip4'
-        ? question.ip
-        : question.kind === 'prefix4'
-          ? question.prefix
-          : (question.macs[0] ?? question.ip)
-  if (!address) return 'the caller is not known by MAC or IP address'
-  const [name] = knowledge.systemsWith(address)
-  if (name !== undefined) return `${name} has no next boot: pxemngr nextboot ${name} PROFILE`
+  const address = askedAddress(question)
+  if (address === undefined) {
+    return question.kind === 'default'
+      ? 'default has no next boot: pxemngr nextboot default PROFILE'
+      : 'the caller is not known by MAC or IP address'
+  }
+  const [first] = knowledge.systemsWith(address)
+  if (first) return `${first.name} has no next boot: pxemngr nextboot ${first.name} PROFILE`
   return `no system has ${address}: pxemngr addsystem NAME ${address}`
+}
+
+function askedAddress(question: BootQuestion): Mac | Ip4 | Ip4Prefix | undefined {
+  switch (question.kind) {
+    case 'mac':
+      return question.mac
+    case 'ip4':
+      return question.ip
+    case 'prefix4':
+      return question.prefix
+    case 'default':
+      return undefined
+    case 'machine':
+      return question.macs[0] ?? question.ip
+    default:
+      return question satisfies never
+  }
 }
