@@ -1,0 +1,30 @@
+/**
+ * A computed answer as the source of a transfer: all bytes are at hand, packets are made when they are asked for.
+ *
+ * For whole files there is `file-source.ts`, which reads as it goes.
+ */
+import { formatData } from './packet.ts'
+import type { Source } from './transfer.ts'
+
+export class BytesSource implements Source {
+  readonly sizeBytes: number
+  readonly lastBlock: number
+  readonly #bytes: Uint8Array
+  readonly #blksize: number
+
+  /** `bytes` as they are sent (netascii is converted before) and not changed any more. */
+  constructor(bytes: Uint8Array, blksize: number) {
+    this.#bytes = bytes
+    this.#blksize = blksize
+    this.sizeBytes = bytes.length
+    // A file that fills its last block is followed by an empty one (RFC 1350 §6).
+    this.lastBlock = Math.floor(bytes.length / blksize) + 1
+  }
+
+  packet(block: number): Buffer {
+    const start = (block - 1) * this.#blksize
+    return formatData(block, this.#bytes.subarray(start, start + this.#blksize))
+  }
+
+  close(): void {}
+}
