@@ -1,6 +1,5 @@
 /**
- * What the client and the API agree on beyond the definitions: where a command is called (the header that says who
- * calls is `userHeader` of the definitions).
+ * What the client and the API agree on beyond the definitions: where a command is called and which header says who calls.
  * Source: CONTRACT "HTTP API".
  */
 import type { Command } from './definition.ts'
@@ -11,3 +10,9 @@ export const apiPrefix = '/api/v1'
 export function commandPath(command: Pick<Command, 'name'>): string {
   return `${apiPrefix}/${command.name.replaceAll(' ', '/')}`
 }
+
+/**
+ * Header in which the socket's client says who types: the login name, percent-encoded (`encodeURIComponent`) because
+ * header values are Latin-1. Stored as said, not proven; believed on the socket only; `unknown` without it.
+ */
+export const userHeader = 'pxemngr-user'
