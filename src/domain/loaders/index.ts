@@ -1,0 +1,8 @@
+/** The table of loader dialects: a new one is a file here and a row. */
+import type { Dialect } from './dialect.ts'
+import { ipxe } from './ipxe.ts'
+import { pxelinux } from './pxelinux.ts'
+
+export const dialects = { pxelinux, ipxe } as const satisfies Record<string, Dialect>
+
+export type DialectName = keyof typeof dialects
