@@ -20,6 +20,8 @@ const limitDefault = 100
 const limitMax = 10_000
 /** Records a follower may lag behind: a burst of a second, some MB at most. */
 const lagMax = 10_000
+/** How often a follower hears something, even if nothing happens: well before a silent connection is given up. */
+const heartbeatMs = 30_000
 
 const limit = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(limitMax))
 const args = v.strictObject({
@@ -115,9 +117,13 @@ async function* followRecords(
       fresh = []
       if (batch.length > 0) yield batch
       if (fresh.length > 0 || signal.aborted) continue
-      await new Promise<void>((resolve) => {
-        wake = resolve
+      let silence: NodeJS.Timeout | undefined
+      const silent = await new Promise<boolean>((resolve) => {
+        wake = () => resolve(false)
+        silence = setTimeout(() => resolve(true), heartbeatMs)
       })
+      clearTimeout(silence)
+      if (silent) yield []
     }
   } finally {
     stop()

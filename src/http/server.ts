@@ -1,0 +1,42 @@
+/**
+ * The Node server under the application, one for the socket and one for each TCP listener: limits that Hono cannot set.
+ *
+ * Which surface a request came on is fixed here, by the server it reached, and by nothing that it says.
+ * Binding, permissions of the socket file and closing are the daemon's.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import type { Bindings, HttpApp, Surface } from './env.ts'
+
+/** A client has so long to send its header. The whole request has no limit (uploads of GiB), silence has. */
+const headersTimeoutMs = 10_000
+/** Silence in both directions after which a TCP connection is given up; every stream of ours says something earlier. */
+const silenceMaxMs = 120_000
+/** Longer than the 60 s after which common proxies drop idle connections, so that they never race with us. */
+const keepAliveTimeoutMs = 65_000
+
+/**
+ * A server that answers with `app`; not listening yet. `first` may answer a request itself, with the raw Node response,
+ * and returns whether it did (machine URLs that must cost no more than a bare server).
+ */
+export function createHttpServer(
+  app: HttpApp,
+  surface: Surface,
+  first?: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean,
+): Server {
+  const listener = getRequestListener((request, env) => app.fetch(request, { ...env, surface } as Bindings), {
+    overrideGlobalObjects: false,
+    hostname: 'localhost',
+  })
+  const server = createServer({
+    headersTimeout: headersTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    requestTimeout: 0,
+  })
+  if (surface === 'tcp') server.timeout = silenceMaxMs
+  server.on('request', (incoming, outgoing) => {
+    if (first?.(incoming, outgoing)) return
+    listener(incoming, outgoing).catch((error: unknown) => outgoing.destroy(error instanceof Error ? error : undefined))
+  })
+  return server
+}

@@ -1,0 +1,47 @@
+/**
+ * Arguments of a call against the command's schema: the value, or a refusal that names the key and what is allowed.
+ *
+ * A fault of form is wrong usage (exit status 2); whether a name or an address is a good one is the command's to say.
+ */
+import * as v from 'valibot'
+import { quote } from '../domain/address.ts'
+import { Refusal } from '../domain/errors.ts'
+
+/** Parsed arguments; refuses (`usage`) unknown, missing and wrong ones. `command` stands in the message. */
+export function validateArguments<S extends v.GenericSchema>(
+  command: string,
+  schema: S,
+  value: Readonly<Record<string, unknown>>,
+): v.InferOutput<S> {
+  const result = v.safeParse(pickForm(schema, value), value, { abortEarly: true })
+  if (result.success) return result.output
+  const [issue] = result.issues
+  throw new Refusal('usage', `${command}: ${describeIssue(issue)}`)
+}
+
+/** Of alternative forms the one whose first key is given, so that the message speaks of what was meant. */
+function pickForm(schema: v.GenericSchema, value: Readonly<Record<string, unknown>>): v.GenericSchema {
+  if (!isUnion(schema)) return schema
+  const meant = schema.options.find((option) => {
+    const [first] = Object.keys(option.entries)
+    return first !== undefined && Object.hasOwn(value, first)
+  })
+  return meant ?? schema.options[0] ?? schema
+}
+
+type Union = v.GenericSchema & { readonly options: readonly (v.GenericSchema & { readonly entries: object })[] }
+
+function isUnion(schema: v.GenericSchema): schema is Union {
+  return schema.type === 'union' && 'options' in schema
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>): string {
+  const path = (issue.path ?? []).map((item) => item.key as string | number)
+  const key = path.map((part, at) => (typeof part === 'number' ? `[${part}]` : at === 0 ? part : `.${part}`)).join('')
+  if (issue.kind === 'schema' && issue.type === 'strict_object') {
+    if (issue.expected === 'never') return `there is no argument ${quote(key)}`
+    if (issue.received === 'undefined') return `the argument ${quote(key)} is missing`
+  }
+  const expected = issue.expected ?? issue.requirement
+  return `${quote(key)} is ${issue.received}, allowed is ${expected === null ? 'another value' : String(expected)}`
+}
