@@ -7,15 +7,13 @@
  */
 import { isAbsolute, join, resolve } from 'node:path'
 import { type Config, fields, type Key, keys, type Surroundings } from './config/keys.ts'
+import { systemConfigFile } from './config/places.ts'
 import { readEnvironment, readFlags, readToml, type Setting } from './config/source.ts'
 import { quote } from './domain/address.ts'
 import { Refusal } from './domain/errors.ts'
 
 export { type Config, keys, tftpFallbackPort } from './config/keys.ts'
 export { formatReference } from './config/reference.ts'
-
-/** Read where it exists and no other file is named. */
-export const systemConfigFile = '/etc/pxemngr/pxemngr.toml'
 
 export interface LoadInput extends Surroundings {
   /** The words after `serve`. */

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { checkFolders } from '../src/config/check.ts'
 import { fields, keys, variableName } from '../src/config/keys.ts'
-import { findNearest } from '../src/config/nearest.ts'
+import { findNearest } from '../src/domain/nearest.ts'
 import { compareConfig, formatReference, type LoadInput, loadConfig } from '../src/config.ts'
 import { Refusal } from '../src/domain/errors.ts'
 

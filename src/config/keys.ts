@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path'
 import { type LogLevel, logLevels } from '../log.ts'
+import { socketName, systemSocket, userStateDir } from './places.ts'
 import * as value from './value.ts'
 
 /** The daemon's configuration, complete: every key has a value. */
@@ -90,17 +91,6 @@ const below =
   (folder: string) =>
   (_: Surroundings, { dataDir }: { readonly dataDir: string }): string =>
     join(dataDir, folder)
-
-/** `$XDG_STATE_HOME/pxemngr`, else the place the XDG Base Directory Specification gives it; undefined without a home. */
-export function userStateDir(env: Surroundings['env']): string | undefined {
-  const { XDG_STATE_HOME: state, HOME: home } = env
-  if (state?.startsWith('/')) return join(state, 'pxemngr')
-  return home?.startsWith('/') ? join(home, '.local', 'state', 'pxemngr') : undefined
-}
-
-/** Where the socket is when the daemon runs as root and nobody says otherwise. */
-export const systemSocket = '/run/pxemngr/pxemngr.sock'
-export const socketName = 'pxemngr.sock'
 
 export const keys: { readonly [F in keyof Config]: Key<Config[F]> } = {
   dataDir: {

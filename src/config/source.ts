@@ -6,8 +6,8 @@
  */
 import { quote } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
+import { findNearest } from '../domain/nearest.ts'
 import { type Config, fields, keys, variableName } from './keys.ts'
-import { findNearest } from './nearest.ts'
 
 /** What one source says about one key. */
 export interface Setting {

@@ -1,0 +1,61 @@
+/**
+ * How the client writes: results to stdout, words to stderr; colour and columns for a terminal only, so that what goes
+ * into a pipe is plain and stays as it is. Source: CONTRACT "Command line", no-color.org.
+ */
+import type { Output } from '../commands/definition.ts'
+import type { Io } from './io.ts'
+
+/** Nobody reads stdout any more (`| head`): the end of the command, and no fault. */
+export class OutputClosed extends Error {}
+
+/** Bytes are gathered up to this before they are written, so that a list of 10,000 names is no 10,000 writes. */
+const gatheredMax = 64 * 1024
+
+export interface Printer extends Output {
+  /** Writes what has been gathered. Throws `OutputClosed`. */
+  flush(): void
+}
+
+export function createPrinter(io: Io): Printer {
+  const { NO_COLOR: noColor, TERM: term } = io.env
+  let gathered = ''
+  const flush = (): void => {
+    const text = gathered
+    gathered = ''
+    if (text !== '' && !io.stdout.write(text)) throw new OutputClosed()
+  }
+  return {
+    terminal: io.stdout.terminal,
+    color: io.stdout.terminal && !noColor && term !== 'dumb',
+    line(text) {
+      gathered += `${text}\n`
+      if (gathered.length >= gatheredMax) flush()
+    },
+    note(text) {
+      flush()
+      io.stderr.write(`${oneLine(text)}\n`)
+    },
+    flush,
+  }
+}
+
+/** The machine-readable form: one line in a pipe, indented for people. */
+export function formatJson(value: unknown, terminal: boolean): string {
+  return JSON.stringify(value, null, terminal ? 2 : 0)
+}
+
+/** Control characters would break the line or steer the terminal. */
+export function oneLine(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => (c === '\n' || c === '\t' ? ' ' : '\ufffd'))
+}
+
+/** Rows as columns as wide as their widest cell; the last one as it is. */
+export function formatTable(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = []
+  for (const row of rows) {
+    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length)
+  }
+  return rows.map((row) =>
+    row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd(widths[at] ?? 0))).join('  '),
+  )
+}

@@ -1,0 +1,191 @@
+/**
+ * The command line: what was typed → a call of the daemon or a local command → output and exit status.
+ *
+ * The one place where refusals end: one line on stderr (after the `Usage:` line for wrong usage), with `--json` their
+ * problem document on stdout too. What a command is comes from its definition; nothing here knows one by name but those
+ * that need no daemon. Source: CONTRACT "Command line", COMPATIBILITY 3.1 and 3.2.
+ */
+import { type Command, type Form, linesType } from '../commands/definition.ts'
+import { commands } from '../commands/index.ts'
+import { localForms } from '../commands/local.ts'
+import { Refusal } from '../domain/errors.ts'
+import { mainUsage, parseArguments, type Typed, UsageError, usageOf } from './arguments.ts'
+import { callDaemon } from './client.ts'
+import type { Io } from './io.ts'
+import { locate } from './locate.ts'
+import { createPrinter, formatJson, OutputClosed, oneLine, type Printer } from './print.ts'
+import { parseJson, readAll, readLines, readRefusal } from './result.ts'
+import { fileFault, saveFile } from './save.ts'
+
+/** Ended by SIGINT, as a shell counts it: 128 + 2. */
+const interruptedStatus = 130
+
+/** Every form, in the order of help. */
+export const forms: readonly Form[] = [...commands, ...localForms]
+
+/** Runs what was typed; `argv` without the program's name. Never rejects but for a fault of ours. */
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+  const out = createPrinter(io)
+  try {
+    const status = await run(argv, io, out)
+    out.flush()
+    return status
+  } catch (error) {
+    if (error instanceof OutputClosed) return 0
+    if (io.interrupted.aborted) return interruptedStatus
+    if (error instanceof Refusal) return await refuse(error, argv, io, out)
+    throw error
+  }
+}
+
+async function run(argv: readonly string[], io: Io, out: Printer): Promise<number> {
+  if (argv[0] === 'completion' && argv[1] === '--complete') {
+    const { completeFromDaemon } = await import('./completion-names.ts')
+    for (const { text, summary } of await completeFromDaemon(argv.slice(2), forms, io)) {
+      out.line(summary === undefined ? text : `${text}\t${summary}`)
+    }
+    return 0
+  }
+  const parsed = parseArguments(argv, forms)
+  switch (parsed.kind) {
+    case 'version':
+      out.line(`pxemngr ${io.version} (${io.commit})`)
+      return 0
+    case 'help':
+      await printHelp(parsed.form, out)
+      return 0
+    case 'serve':
+      return io.runLocal('serve', { argv: parsed.argv })
+    case 'command': {
+      const command = commands.find(({ name }) => name === parsed.form.name)
+      try {
+        if (command) return await runCommand(command, parsed.typed, parsed.global, io, out)
+        return await runLocalForm(parsed.form, parsed.typed, io, out)
+      } catch (error) {
+        if (!(error instanceof Refusal) || error.kind !== 'usage') throw error
+        throw new UsageError(usageOf(parsed.form), error.message)
+      }
+    }
+  }
+}
+
+async function runLocalForm(form: Form, typed: Typed, io: Io, out: Printer): Promise<number> {
+  if (form.name === 'repair' || form.name === 'restore') return io.runLocal(form.name, typed)
+  const { shell, command } = typed
+  if (form.name === 'completion') {
+    const { completionScript } = await import('./completion.ts')
+    out.line(completionScript(String(shell)).trimEnd())
+  } else if (form.name === 'licenses') out.line(io.readAsset('NOTICES').trimEnd())
+  else if (!Array.isArray(command)) await printHelp(undefined, out)
+  else {
+    const name = command.join(' ')
+    const asked = forms.find((each) => each.name === name)
+    // `help token` explains all that begins with it.
+    const several = asked ? [asked] : forms.filter((each) => each.name.startsWith(`${name} `))
+    if (several.length === 0) throw new Refusal('not-found', `there is no command ${oneLine(name)}: see pxemngr help`)
+    for (const [index, each] of several.entries()) {
+      if (index > 0) out.line('')
+      await printHelp(each, out)
+    }
+  }
+  return 0
+}
+
+async function printHelp(form: Form | undefined, out: Printer): Promise<void> {
+  const { formatCommandHelp, formatMainHelp } = await import('./help.ts')
+  const flags = form?.name === 'serve' ? (await import('../config/reference.ts')).formatFlags() : []
+  const lines = form ? formatCommandHelp(form, out.color, flags) : formatMainHelp(forms, out.color)
+  for (const line of lines) out.line(line)
+}
+
+async function runCommand(command: Command, typed: Typed, global: Typed, io: Io, out: Printer): Promise<number> {
+  const args = (await prepare(command, typed, io)) as Record<string, unknown>
+  const { file, ...sent } = args
+  const answer = await callDaemon(await locate(global, io), {
+    name: command.name,
+    body: JSON.stringify(command.savesFile ? sent : args),
+    user: io.user,
+    version: io.version,
+    signal: io.interrupted,
+  })
+  const { json } = global
+  try {
+    if (answer.status !== 200) throw await readRefusal(answer)
+    if (answer.contentType === linesType) {
+      for await (const line of readLines(answer.body)) {
+        if (json) out.line(line)
+        else show(command, parseJson(line), args, out)
+        out.flush() // each line as it comes
+      }
+      return 0
+    }
+    if (answer.contentType !== 'application/json') {
+      if (!command.savesFile || typeof file !== 'string') {
+        throw new Refusal(
+          'unavailable',
+          `the daemon answered ${command.name} with ${oneLine(answer.contentType) || 'no type'}`,
+        )
+      }
+      const sizeBytes = await saveFile(file, answer.body)
+      if (json) out.line(formatJson({ file, bytes: sizeBytes }, out.terminal))
+      return 0
+    }
+    const result = parseJson(await readAll(answer.body))
+    if (!json) return show(command, result, args, out)
+    out.line(formatJson(result, out.terminal))
+    return command.exitStatus?.(result) ?? 0
+  } finally {
+    answer.close()
+  }
+}
+
+async function prepare(command: Command, typed: Typed, io: Io): Promise<Record<string, unknown>> {
+  const client = {
+    readFile: async (path: string): Promise<Uint8Array> => {
+      try {
+        return io.readFile(path)
+      } catch (error) {
+        throw new Refusal('not-found', `cannot read ${JSON.stringify(path)}: ${fileFault(error)}`, { cause: error })
+      }
+    },
+    readStandardInput: () => io.readStandardInput(),
+  }
+  return command.prepare ? await command.prepare(typed, client) : typed
+}
+
+/** Prints a result, and its exit status; one of another shape than this version's is the daemon's fault, and said. */
+function show(command: Command, result: unknown, args: Record<string, unknown>, out: Printer): number {
+  try {
+    command.print?.(result, out, args)
+    return command.exitStatus?.(result) ?? 0
+  } catch (error) {
+    if (error instanceof OutputClosed) throw error
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Refusal(
+      'unavailable',
+      `the daemon's answer to ${command.name} has not the form of this version (${why}): see --json`,
+    )
+  }
+}
+
+async function refuse(refusal: Refusal, argv: readonly string[], io: Io, out: Printer): Promise<number> {
+  try {
+    out.flush()
+    const separator = argv.indexOf('--')
+    const json = argv.slice(0, separator < 0 ? undefined : separator).includes('--json')
+    if (refusal instanceof UsageError) {
+      io.stderr.write(`Usage: ${refusal.usageLine}\n`)
+      if (refusal.why !== undefined) io.stderr.write(`${oneLine(refusal.why)}\n`)
+      if (refusal.usageLine === mainUsage && !json) {
+        const { formatCommandList } = await import('./help.ts')
+        for (const line of formatCommandList(forms, out.terminal)) out.line(line)
+      }
+    } else io.stderr.write(`${oneLine(refusal.message)}\n`)
+    if (json) out.line(formatJson(refusal.toProblem(), out.terminal))
+    out.flush()
+  } catch (error) {
+    // Nobody reads stdout: the line and the status are out.
+    if (!(error instanceof OutputClosed)) throw error
+  }
+  return refusal.exit
+}
