@@ -1,0 +1,115 @@
+/**
+ * Files that are Eta templates: scripts and configurations, so nothing is escaped, trimmed or put right.
+ *
+ * The variables are names of their own in the template (`<%= mac %>`) and plain data: their values are never looked at
+ * for tags. A fault says the line of the file. A template is a program of whoever may write into the folder; it can do
+ * what the daemon can. Hides Eta and its two habits that scripts must not see: it turns CR LF into LF, and its debug
+ * mode changes what `if` without braces means (used here only to find the line of a fault). Source: CONTRACT "TFTP".
+ */
+import { Script } from 'node:vm'
+import { Eta } from 'eta/core'
+
+/** Why a template does not compile or render; `message` is one line, `line` that of the file where it is known. */
+export class TemplateFault extends Error {
+  readonly line: number | undefined
+
+  constructor(message: string, line: number | undefined) {
+    super(line === undefined ? message : `line ${line}: ${message}`)
+    this.name = 'TemplateFault'
+    this.line = line
+  }
+}
+
+export interface Template {
+  /** Throws `TemplateFault`. */
+  render(variables: Readonly<Record<string, unknown>>): string
+}
+
+const options = { useWith: true, autoEscape: false, autoTrim: false, cache: false } as const
+const eta = new Eta(options)
+/** Keeps the line of the tag it is at: for locating only. */
+const locating = new Eta({ ...options, debug: true })
+
+/** Whether a text or file is a template at all. */
+export function isTemplate(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('<%')
+}
+
+/** Throws `TemplateFault` if it does not compile. */
+export function compileTemplate(text: string): Template {
+  const carriage = standIn(text)
+  const source = carriage === undefined ? text : text.replaceAll('\r', carriage)
+  const run = compile(source)
+  return {
+    render(variables) {
+      let result: string
+      try {
+        result = eta.render(run, { ...variables })
+      } catch (error) {
+        throw new TemplateFault(oneLine(error), lineOfFailure(source, variables))
+      }
+      return carriage === undefined ? result : result.replaceAll(carriage, '\r')
+    },
+  }
+}
+
+type Run = ReturnType<typeof eta.compile>
+
+function compile(source: string): Run {
+  try {
+    return eta.compile(source)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const parsed = /^(.*?) at line (\d+) col \d+/.exec(message)
+    if (parsed) throw new TemplateFault(parsed[1] ?? message, Number(parsed[2]))
+    const syntax = /^Bad template syntax\s+(.*)/.exec(message)
+    throw new TemplateFault(syntax?.[1] ?? oneLine(error), lineOfSyntaxError(source))
+  }
+}
+
+/**
+ * A blank that JavaScript takes for one and the text does not hold, to stand for CR while Eta has the text. undefined:
+ * there is no CR.
+ */
+function standIn(text: string): string | undefined {
+  if (!text.includes('\r')) return undefined
+  return ['\v', '\f', '\u1680', '\u2000', '\u2001', '\u205f'].find((blank) => !text.includes(blank))
+}
+
+/** Line of the tag whose code is not JavaScript: V8 says the line of the generated program, which says the tag's. */
+function lineOfSyntaxError(source: string): number | undefined {
+  let program: string
+  try {
+    program = locating.compileToString(source)
+  } catch {
+    return undefined
+  }
+  try {
+    new Script(`(function (it, options) {\n${program}\n})`, { filename: 'template' })
+    return undefined
+  } catch (error) {
+    const at = /^template:(\d+)/.exec((error instanceof Error && error.stack) || '')
+    if (!at) return undefined
+    // Index of the faulty line: one line stands before the program, and V8 counts from 1.
+    const faulty = Number(at[1]) - 2
+    const lines = program.split('\n').slice(0, faulty + 1)
+    const marker = lines.findLastIndex((line) => /^__eta\.line=\d+$/.test(line))
+    const tag = /\d+$/.exec(lines[marker] ?? '')
+    return tag ? Number(tag[0]) + Math.max(0, faulty - marker - 1) : undefined
+  }
+}
+
+function lineOfFailure(source: string, variables: Readonly<Record<string, unknown>>): number | undefined {
+  try {
+    locating.render(locating.compile(source), { ...variables })
+    return undefined
+  } catch (error) {
+    const at = /^line (\d+)\n/.exec(error instanceof Error ? error.message : '')
+    return at ? Number(at[1]) : undefined
+  }
+}
+
+function oneLine(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return text.split('\n')[0]?.slice(0, 200) ?? ''
+}
