@@ -86,10 +86,33 @@ export interface CommitOptions {
 }
 
 export interface Degradation {
-  /** Stable short word: `writes-refused`, `torn-tail`, `snapshot-set-aside`, `archive-damaged`, `reports-in-memory` … */
-  readonly code: string
+  readonly code: DegradationCode
   readonly text: string
+  /** `fault`: `status` exits 1; `notice`: only said (a torn tail after a power cut is no fault that lasts). */
+  readonly weight: 'fault' | 'notice'
 }
+
+/** Every reason the store can give; stable words. */
+export const degradationCodes = [
+  /** Changes are refused: the text says why and since when. */
+  'writes-refused',
+  /** Machines' reports that could not be written: these machines boot `local`, the text names them. */
+  'reports-in-memory',
+  /** Start-up moved an unsynced tail aside. */
+  'torn-tail',
+  /** A snapshot that did not match its record was moved aside; an older one or the journal was used. */
+  'snapshot-set-aside',
+  /** The last snapshot could not be made; start-up only takes longer. */
+  'snapshot-failed',
+  /** A segment behind the snapshot is damaged: state is whole, `history` and `backup` lack its records. */
+  'archive-damaged',
+  /** Records that `pxemngr repair` had to give up. */
+  'records-lost',
+  /** The data directory is on a read-only file system, where the lock is none. */
+  'not-locked',
+] as const
+
+export type DegradationCode = (typeof degradationCodes)[number]
 
 export interface HistoryQuery {
   /** Only records that concern this system id. */

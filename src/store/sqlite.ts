@@ -1,0 +1,106 @@
+/**
+ * SQLite in memory: the one wrapper around sql.js, whose types stop here.
+ *
+ * Every statement is prepared once for each database, kept by its text, and reset in a `finally`: one left open by a
+ * throw would pin the transaction it was in. It is not a store: what the tables mean is `schema.ts`, who may change them
+ * `apply.ts`. Sources: sql.js documentation, DESIGN "State" (journal_mode), sqlite.org/foreignkeys.html.
+ */
+import initSqlJs from 'sql.js'
+import { getAsset } from '../assets.ts'
+
+export type SqlValue = number | string | Uint8Array | null
+export type Row = readonly SqlValue[]
+
+export interface Database {
+  /** Runs a statement that answers nothing; returns the number of rows changed. */
+  run(sql: string, values?: readonly SqlValue[]): number
+  /** First row, columns in the order asked for; undefined if there is none. */
+  get(sql: string, values?: readonly SqlValue[]): Row | undefined
+  all(sql: string, values?: readonly SqlValue[]): Row[]
+  /** Several statements without values: schema, transaction control. Not prepared, not kept. */
+  script(sql: string): void
+  /** The database as the bytes of an SQLite file. Synchronous, and a second copy in memory. Not inside a transaction. */
+  export(): Uint8Array
+  close(): void
+}
+
+type Engine = Awaited<ReturnType<typeof initSqlJs>>
+
+let engine: Promise<Engine> | undefined
+
+/** Opens an empty database, or the one in `bytes` (an SQLite file); rejects where these are none. */
+export async function openDatabase(bytes?: Uint8Array): Promise<Database> {
+  engine ??= loadEngine()
+  const { Database } = await engine
+  const opened = new Database(bytes)
+  try {
+    // MEMORY, never OFF: without a rollback journal a failed statement leaves the database undefined.
+    opened.run('PRAGMA journal_mode=MEMORY')
+    opened.run('PRAGMA foreign_keys=ON')
+  } catch (error) {
+    opened.close()
+    throw error
+  }
+  return wrap(opened)
+}
+
+function loadEngine(): Promise<Engine> {
+  // sql.js wants an ArrayBuffer of its own: the asset is read-only memory.
+  const wasmBinary = new Uint8Array(getAsset('sql-wasm.wasm')).buffer
+  // The option is newer than the published types; without it old maths functions print a warning on stderr.
+  const options = { wasmBinary, useOldExtensionFunctions: false }
+  return initSqlJs(options)
+}
+
+function wrap(database: InstanceType<Engine['Database']>): Database {
+  const statements = new Map<string, ReturnType<typeof database.prepare>>()
+  const prepare = (sql: string) => {
+    let statement = statements.get(sql)
+    if (!statement) {
+      statement = database.prepare(sql)
+      statements.set(sql, statement)
+    }
+    return statement
+  }
+  return {
+    run(sql, values = []) {
+      const statement = prepare(sql)
+      try {
+        if (values.length > 0) statement.bind(values as SqlValue[])
+        statement.step()
+      } finally {
+        statement.reset()
+      }
+      return database.getRowsModified()
+    },
+    get(sql, values = []) {
+      const statement = prepare(sql)
+      try {
+        if (values.length > 0) statement.bind(values as SqlValue[])
+        return statement.step() ? (statement.get() as SqlValue[]) : undefined
+      } finally {
+        statement.reset()
+      }
+    },
+    all(sql, values = []) {
+      const statement = prepare(sql)
+      const rows: Row[] = []
+      try {
+        if (values.length > 0) statement.bind(values as SqlValue[])
+        while (statement.step()) rows.push(statement.get() as SqlValue[])
+      } finally {
+        statement.reset()
+      }
+      return rows
+    },
+    script(sql) {
+      database.exec(sql)
+    },
+    export: () => database.export(),
+    close() {
+      for (const statement of statements.values()) statement.free()
+      statements.clear()
+      database.close()
+    },
+  }
+}
