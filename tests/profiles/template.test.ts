@@ -32,7 +32,8 @@ describe('a template', () => {
   })
 
   it('text outside tags comes back as it is, CR LF, quotes, backslashes and shell signs too', () => {
-    const text = '#!/bin/sh\r\necho "$x" \u0024{y} \'a\\n\' `date` {{.Names}} ${#a[@]} %> \u2028\n\r\n\ttrailing  \n\n'
+    const text =
+      '#!/bin/sh\r\necho "$x" \u0024{y} \'a\\n\' `date` {{.Names}} \u0024{#a[@]} %> \u2028\n\r\n\ttrailing  \n\n'
     assert.equal(render(`${text}<%= 1 %>${text}`), `${text}1${text}`)
     fc.assert(
       fc.property(

@@ -1,0 +1,214 @@
+/**
+ * The profile folder: `*.prof` files, read as they are at the request.
+ *
+ * One `statSync` (inode, size, times in ns) decides whether the bytes kept from the last read still hold; bytes that
+ * were read within 2 s of the file's last change are not kept, since a second write could leave the same times. A file
+ * that cannot be read, or a template that does not compile, disables itself: `fault` says why, and machines get `local`
+ * (the embedded one where that file is missing or bad too). What names mean to the state is `registry.ts`.
+ * Source: CONTRACT "Command line" (profiles), DESIGN "Speed".
+ */
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { localProfile } from '../domain/boot.ts'
+import { nameFault } from '../domain/name.ts'
+import { compileTemplate, isTemplate, type Template, TemplateFault } from './template.ts'
+
+/** A configuration is some KiB; more is a mistake, such as a kernel under the wrong name. */
+const sizeMaxBytes = 1024 * 1024
+/** How long after a change two writes could still share one time stamp (coarse file systems: 1 s, FAT: 2 s). */
+const youngNs = 2_000_000_000n
+export const profileSuffix = '.prof'
+
+/** What a profile template sees: strings, '' where unknown. */
+export interface ProfileVariables {
+  readonly system: string
+  readonly mac: string
+  readonly ip: string
+  readonly profile: string
+  readonly url: string
+}
+
+export type Rendered =
+  | { readonly ok: true; readonly bytes: Uint8Array; readonly template: boolean }
+  | { readonly ok: false; readonly fault: string }
+
+export interface ProfileFiles {
+  /**
+   * Bytes of the profile for one machine; `local` is always there. `variables` is asked only for a template. A fault of
+   * rendering concerns this machine, and is kept for `fault` until the file changes.
+   */
+  render(name: string, variables: () => ProfileVariables): Rendered
+  /** undefined if it can be read and compiled, else why not, with file and line. For the decision. */
+  unservable(name: string): string | undefined
+  /** As `unservable`, or how its last rendering failed. For people. */
+  fault(name: string): string | undefined
+  /** Whether there is a file of that name now, good or bad. */
+  has(name: string): boolean
+  /** Names whose file is there now, in folder order. */
+  names(): string[]
+}
+
+interface Kept {
+  readonly stat: BigIntStats
+  readonly content: Content
+  /** Whether the bytes may be used again while the stat is the same. */
+  readonly lasting: boolean
+}
+
+type Content =
+  | { readonly ok: true; readonly bytes: Uint8Array; readonly template: Template | undefined; readonly utf8: boolean }
+  | { readonly ok: false; readonly fault: string }
+
+/** `embeddedLocal`: bytes of the `local.prof` that ships. `now` in ms since the epoch. */
+export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: () => number = Date.now): ProfileFiles {
+  const kept = new Map<string, Kept>()
+  const renderFaults = new Map<string, { readonly content: Content; readonly fault: string }>()
+  const pathOf = (name: string) => join(dir, `${name}${profileSuffix}`)
+
+  function load(name: string): Content {
+    if (nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
+    const path = pathOf(name)
+    let stat: BigIntStats | undefined
+    try {
+      stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+    } catch (error) {
+      kept.delete(name)
+      return { ok: false, fault: `${path}: ${reason(error)}` }
+    }
+    const before = kept.get(name)
+    if (!stat) {
+      kept.delete(name)
+      return { ok: false, fault: `no file ${path}` }
+    }
+    if (before?.lasting && sameFile(before.stat, stat)) return before.content
+    const read = readProfile(path, stat)
+    // The same bytes as before keep their compiled template, and the fault of its last rendering.
+    const content = before && sameBytes(before.content, read) ? before.content : compile(path, read)
+    const lasting = BigInt(Math.round(now())) * 1_000_000n - later(stat.mtimeNs, stat.ctimeNs) > youngNs
+    kept.set(name, { stat, content, lasting })
+    return content
+  }
+
+  function servable(name: string): Content {
+    const content = load(name)
+    return content.ok || name !== localProfile ? content : embedded
+  }
+  const embedded: Content = { ok: true, bytes: embeddedLocal, template: undefined, utf8: true }
+
+  return {
+    render(name, variables) {
+      const content = servable(name)
+      if (!content.ok) return content
+      if (!content.template) return { ok: true, bytes: content.bytes, template: false }
+      try {
+        const text = content.template.render({ ...variables() })
+        return { ok: true, bytes: Buffer.from(text, content.utf8 ? 'utf8' : 'latin1'), template: true }
+      } catch (error) {
+        if (!(error instanceof TemplateFault)) throw error
+        const fault = atLine(pathOf(name), error)
+        renderFaults.set(name, { content, fault })
+        if (name === localProfile) return { ok: true, bytes: embeddedLocal, template: false }
+        return { ok: false, fault }
+      }
+    },
+    unservable(name) {
+      const content = servable(name)
+      return content.ok ? undefined : content.fault
+    },
+    fault(name) {
+      const content = load(name)
+      if (!content.ok) return content.fault
+      const last = renderFaults.get(name)
+      if (last?.content === content) return last.fault
+      renderFaults.delete(name)
+      return undefined
+    },
+    has: (name) => nameFault(name) === undefined && isFile(pathOf(name)),
+    names: () => profileNames(readdirSync(dir, { encoding: 'buffer' })).filter((name) => isFile(pathOf(name))),
+  }
+}
+
+/** Entries of the folder → names of profiles; what cannot be a name (bare `.prof`, no UTF-8 …) is none. */
+export function profileNames(entries: readonly Buffer[]): string[] {
+  const names: string[] = []
+  for (const entry of entries) {
+    const text = entry.toString('utf8')
+    if (!text.endsWith(profileSuffix) || !Buffer.from(text, 'utf8').equals(entry)) continue
+    const name = text.slice(0, -profileSuffix.length)
+    if (nameFault(name) === undefined) names.push(name)
+  }
+  return names
+}
+
+/** Folders, FIFOs, devices and links that lead nowhere are no profiles. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === true
+  } catch {
+    return false
+  }
+}
+
+/** Bytes, or why there are none. A FIFO that takes the file's place in between is opened without waiting and refused. */
+function readProfile(path: string, seen: BigIntStats): Uint8Array | string {
+  if (!seen.isFile()) return `${path} is not a regular file`
+  let fd: number | undefined
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) return `${path} is not a regular file`
+    if (stat.size > sizeMaxBytes) return `${path} is larger than ${sizeMaxBytes} bytes`
+    return readFileSync(fd)
+  } catch (error) {
+    return `${path}: ${reason(error)}`
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+function compile(path: string, read: Uint8Array | string): Content {
+  if (typeof read === 'string') return { ok: false, fault: read }
+  if (!isTemplate(read)) return { ok: true, bytes: read, template: undefined, utf8: true }
+  // Latin-1 keeps every byte of a text that is no UTF-8.
+  const buffer = Buffer.from(read.buffer, read.byteOffset, read.byteLength)
+  const text = buffer.toString('utf8')
+  const utf8 = Buffer.from(text, 'utf8').equals(buffer)
+  try {
+    return { ok: true, bytes: read, template: compileTemplate(utf8 ? text : buffer.toString('latin1')), utf8 }
+  } catch (error) {
+    if (!(error instanceof TemplateFault)) throw error
+    return { ok: false, fault: atLine(path, error) }
+  }
+}
+
+function atLine(path: string, fault: TemplateFault): string {
+  return fault.line === undefined
+    ? `${path}: ${fault.message}`
+    : `${path}:${fault.message.replace(/^line (\d+)/, '$1')}`
+}
+
+function sameFile(a: BigIntStats, b: BigIntStats): boolean {
+  return a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.dev === b.dev
+}
+
+function sameBytes(content: Content, read: Uint8Array | string): boolean {
+  return content.ok && typeof read !== 'string' && Buffer.compare(content.bytes, read) === 0
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
+
+function reason(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === 'EACCES' ? 'permission denied' : (code ?? String(error))
+}
