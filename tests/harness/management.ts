@@ -1,0 +1,165 @@
+/**
+ * A daemon without sockets for tests of commands and API: the real application over the store's real state.
+ *
+ * `call` is an API call on the Unix socket, `overTcp` one over TCP; `type` is what somebody typed, down to stdout, stderr
+ * and exit status (without the parsing of the command line, which `src/cli` has). Every result is held against the
+ * schema of its definition.
+ */
+import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
+import * as v from 'valibot'
+import type { Daemon } from '../../src/commands/daemon.ts'
+import type { Command } from '../../src/commands/definition.ts'
+import { commands } from '../../src/commands/index.ts'
+import { commandPath, userHeader } from '../../src/commands/wire.ts'
+import { type Problem, refusalKinds } from '../../src/domain/errors.ts'
+import { createManagementApp, type ManagementApp, type ManagementOptions } from '../../src/http/app.ts'
+import { type Log, silentLog } from '../../src/log.ts'
+import { createMetrics } from '../../src/metrics.ts'
+import { openStateStore, type StateStore } from './state-store.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** Parsed body; undefined where it is no JSON. */
+  readonly body: Record<string, unknown>
+}
+
+export interface Typed {
+  readonly exit: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Management extends ManagementApp {
+  readonly daemon: Daemon
+  readonly store: StateStore
+  /** Files of the profile folder; null: a file whose profile is bad. */
+  readonly files: Map<string, string | null>
+  readonly neighbours: Map<string, string>
+  readonly degraded: string[]
+  readonly logged: string[]
+  call(name: string, args: unknown, init?: RequestInit): Promise<Answer>
+  overTcp(path: string, init?: RequestInit): Promise<Answer>
+  type(name: string, args: Record<string, unknown>): Promise<Typed>
+  close(): void
+}
+
+export async function openManagement(options: Partial<ManagementOptions> = {}): Promise<Management> {
+  const store = await openStateStore()
+  const files = new Map<string, string | null>([['local', 'default 0\n']])
+  const neighbours = new Map<string, string>()
+  const degraded: string[] = []
+  const logged: string[] = []
+  const log: Log = { ...silentLog, error: (message, fields) => logged.push(`${message} ${String(fields?.['error'])}`) }
+  const daemonActor = { who: 'daemon', from: 'daemon', surface: 'daemon' } as const
+  const daemon: Daemon = {
+    version: '9.9.9',
+    ready: true,
+    startedMs: Date.now(),
+    store,
+    profiles: {
+      async sync() {
+        const registered = [...files.keys()]
+        await store.commit(daemonActor, (tx) => {
+          for (const name of registered) {
+            if (tx.findProfile(name)) continue
+            tx.emit({ type: 'profile.registered', profile: tx.nextId('profile'), name })
+          }
+        })
+        return { registered, missing: files.has('local') ? [] : ['local'] }
+      },
+      fault: (name) => (files.has(name) ? (files.get(name) === null ? 'line 1: bad' : undefined) : 'no file'),
+      names: () => [...files.keys()],
+    },
+    listeners: { tftp: ['127.0.0.1:69'], http: ['127.0.0.1:8000'], socket: '/run/pxemngr.sock' },
+    loaders: ['pxelinux.0'],
+    neighbourIp: (mac) => neighbours.get(mac),
+    degraded: () => degraded,
+    transfers: () => ({ active: 0, recent: [] }),
+    boots: async () => [],
+  } as Daemon
+  await daemon.profiles.sync()
+  const management = createManagementApp(daemon, {
+    log,
+    metrics: createMetrics(),
+    anonymous: () => 'viewer',
+    ...options,
+  })
+  const request = async (path: string, init: RequestInit, bindings: object): Promise<Answer> => {
+    const response = await management.app.request(path, init, bindings)
+    const text = await response.text()
+    let body: unknown
+    try {
+      body = JSON.parse(text)
+    } catch {
+      body = undefined
+    }
+    return { status: response.status, headers: response.headers, text, body: body as Record<string, unknown> }
+  }
+  const call = async (name: string, args: unknown, init: RequestInit = {}): Promise<Answer> => {
+    const command = findCommand(name)
+    const answer = await request(
+      commandPath(command),
+      { ...post(args), ...init, headers: { ...post(args).headers, [userHeader]: 'ann', ...init.headers } },
+      { surface: 'socket' },
+    )
+    if (answer.status === 200 && answer.headers.get('content-type') === 'application/json') {
+      const parsed = v.safeParse(command.result, answer.body)
+      assert.ok(parsed.success, `${name} answers what its schema says: ${answer.text}`)
+      assert.ok(isDeepStrictEqual(parsed.output, answer.body), `${name} answers nothing beside its schema`)
+    }
+    return answer
+  }
+  return {
+    ...management,
+    daemon,
+    store,
+    files,
+    neighbours,
+    degraded,
+    logged,
+    call,
+    overTcp: (path, init = {}) => request(path, init, { surface: 'tcp', peer: '192.0.2.7', local: '192.0.2.1' }),
+    async type(name, args) {
+      const command = findCommand(name)
+      const { status, body } = await call(name, args)
+      const stdout: string[] = []
+      const stderr: string[] = []
+      if (status !== 200) {
+        const problem = body as unknown as Problem
+        return { exit: refusalKinds[problem.code].exit, stdout: '', stderr: `${problem.detail}\n` }
+      }
+      command.print?.(
+        body as never,
+        {
+          terminal: false,
+          color: false,
+          line: (text) => stdout.push(`${text}\n`),
+          note: (text) => stderr.push(`${text}\n`),
+        },
+        args,
+      )
+      return { exit: command.exitStatus?.(body as never) ?? 0, stdout: stdout.join(''), stderr: stderr.join('') }
+    },
+    close() {
+      management.close()
+      void store.close()
+    },
+  }
+}
+
+/** Body and header of an API call. */
+export function post(args: unknown): { method: string; headers: Record<string, string>; body: string } {
+  return { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(args) }
+}
+
+export function findCommand(name: string): Command {
+  const command = commands.find((one) => one.name === name)
+  assert.ok(command, `there is a command ${name}`)
+  return command
+}
+
+/** `done` with nothing on stdout and stderr, as a silent command ends. */
+export const silent: Typed = { exit: 0, stdout: '', stderr: '' }
