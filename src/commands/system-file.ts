@@ -45,7 +45,7 @@ export function parseSystemFile(bytes: Uint8Array, source: string, check: (syste
 
 function parseLine(line: string): NewSystem | undefined {
   const [name, ...addresses] = line
-    .replace(/(^|[ \t])#.*$/, '')
+    .replace(/(^|[ \t])#[^\n]*$/, '')
     .split(/[ \t\r]+/)
     .filter((word) => word !== '')
   return name === undefined ? undefined : { name, addresses }
