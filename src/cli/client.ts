@@ -10,7 +10,7 @@ import { connect, type Socket } from 'node:net'
 import { commandPath, userHeader } from '../commands/wire.ts'
 import { Refusal } from '../domain/errors.ts'
 import { describeTarget, type Located, type Target } from './locate.ts'
-import { AnswerFault, ByteReader, type Head, readBody, readHead } from './response.ts'
+import { AnswerFault, ByteReader, type Head, type NextBytes, readBody, readHead } from './response.ts'
 
 /** From the first try to the daemon's first byte (CONTRACT: "within 2 s"). */
 const reachTimeoutMs = 2000
@@ -120,18 +120,7 @@ async function exchange(
   const close = (): void => void socket.destroy()
   const interrupt = (): void => void socket.destroy(new Error('interrupted'))
   call.signal.addEventListener('abort', interrupt, { once: true })
-  // An error ends the iteration below; between two reads it must not end the process.
-  socket.on('error', () => {})
-  const pieces: AsyncIterator<Uint8Array> = socket.iterator({ destroyOnReturn: true })
-  const reader = new ByteReader(async () => {
-    try {
-      const { done, value } = await pieces.next()
-      return done ? null : value
-    } catch (error) {
-      call.signal.throwIfAborted()
-      throw new AnswerFault('cut', connectFault(error))
-    }
-  })
+  const reader = new ByteReader(nextBytes(socket, call.signal))
   const body = Buffer.from(call.body)
   socket.write(formatHead(target, token, call, body.length))
   let sent = false
@@ -172,6 +161,44 @@ async function exchange(
   } catch (error) {
     close()
     throw answerRefusal(error, call.name, where, sent)
+  }
+}
+
+/**
+ * The socket's bytes one piece at a time, no more than asked for. By events: the stream's own iterator is 3 ms of code.
+ * What has come is handed out before an error is told.
+ */
+function nextBytes(socket: Socket, signal: AbortSignal): NextBytes {
+  const pieces: Uint8Array[] = []
+  let ended = false
+  let fault: Error | undefined
+  let wake: () => void = () => {}
+  socket.on('data', (piece) => {
+    pieces.push(piece)
+    socket.pause()
+    wake()
+  })
+  socket.on('error', (error) => {
+    fault = error
+  })
+  for (const event of ['end', 'close'] as const) {
+    socket.on(event, () => {
+      ended = true
+      wake()
+    })
+  }
+  return async () => {
+    if (pieces.length === 0 && !ended) {
+      socket.resume()
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+    const piece = pieces.shift()
+    if (piece !== undefined) return piece
+    signal.throwIfAborted()
+    if (fault !== undefined) throw new AnswerFault('cut', connectFault(fault))
+    return null
   }
 }
 
