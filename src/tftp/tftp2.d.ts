@@ -23,7 +23,7 @@ declare module 'tftp2/packet.js' {
     createAck(block: number): Buffer
   }
   const codec: Codec
-  export { codec as default }
+  export = codec
 }
 
 declare module 'tftp2/server/index.js' {
@@ -33,5 +33,5 @@ declare module 'tftp2/server/index.js' {
   class TFTPServer extends Socket {
     handleMessage(message: Buffer, from: RemoteInfo): unknown
   }
-  export { TFTPServer as default }
+  export = TFTPServer
 }

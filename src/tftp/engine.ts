@@ -1,0 +1,195 @@
+/**
+ * The transfers under way on one thread: their time, their packets, their end. One engine in the main loop for computed
+ * answers, one in each worker for files.
+ *
+ * It joins a `Transfer` (what to send) with a `Line` (where it leaves) and the wheel, and writes the record when it is over.
+ * What a request means is decided before (`requests.ts`, `file-desk.ts`). No promise or closure for a packet.
+ */
+import type { Client, ClientKey } from './client.ts'
+import type { Granted } from './options.ts'
+import type { Request } from './packet.ts'
+import type { TransferRecord } from './resolution.ts'
+import { TimerWheel, WheelEntry } from './timer-wheel.ts'
+import { PACE_MS, type Source, Transfer, type Wire } from './transfer.ts'
+
+/** Where the packets of one transfer leave and come in. */
+export interface Line extends Wire {
+  /** From now on packets of the client go to `running.receive`. */
+  attach(running: Running): void
+  /** Whether a packet still waits to be sent: its bytes must not be changed. */
+  queued(): boolean
+  /** The transfer is over. */
+  close(): void
+}
+
+/** Who has the last word on a client's port: looked up at each RRQ. */
+export type Owners<T> = Map<ClientKey, T | Running>
+
+export interface Start {
+  readonly client: Client
+  readonly key: ClientKey
+  /** Where it is entered under `key` while it runs. */
+  readonly owners: Owners<unknown>
+  readonly request: Request
+  /** The RRQ as it came, to know it again. */
+  readonly datagram: Buffer
+  readonly granted: Granted
+  readonly source: Source
+  readonly line: Line
+}
+
+/** One transfer under way. */
+export class Running extends WheelEntry {
+  readonly transfer: Transfer
+  readonly from: Start
+  readonly startedMs: number = Date.now()
+  readonly #engine: Engine
+
+  constructor(engine: Engine, from: Start) {
+    super()
+    this.#engine = engine
+    this.from = from
+    this.transfer = new Transfer(from.granted, from.source, from.line)
+  }
+
+  get wakeMs(): number {
+    return this.transfer.wakeMs
+  }
+
+  wake(nowMs: number): void {
+    this.transfer.wake(nowMs)
+    this.#engine.settle(this)
+  }
+
+  /** A packet from the client's address and port. */
+  receive(packet: Buffer): void {
+    this.transfer.receive(packet, performance.now())
+    this.#engine.settle(this)
+  }
+}
+
+export class Engine {
+  readonly #wheel = new TimerWheel(() => performance.now())
+  readonly #running = new Set<Running>()
+  readonly #onEnd: (record: TransferRecord) => void
+  #paced: Running[] = []
+
+  constructor(onEnd: (record: TransferRecord) => void) {
+    this.#onEnd = onEnd
+  }
+
+  get active(): number {
+    return this.#running.size
+  }
+
+  start(from: Start): Running {
+    const running = new Running(this, from)
+    this.#running.add(running)
+    from.owners.set(from.key, running)
+    from.line.attach(running)
+    running.transfer.start(performance.now())
+    this.settle(running)
+    return running
+  }
+
+  /**
+   * The client sent an RRQ while its transfer runs. True: it is a repeat of one whose answer was lost, and was answered.
+   * False: the transfer is over, the RRQ is a new one.
+   */
+  repeats(running: Running, datagram: Buffer): boolean {
+    const { transfer, from } = running
+    if (transfer.outcome === undefined) {
+      if (!transfer.acknowledgedAny && from.datagram.equals(datagram)) {
+        transfer.repeatRequest(performance.now())
+        this.settle(running)
+        return transfer.outcome === undefined
+      }
+      transfer.end('replaced', 'the same client port asked again')
+      this.settle(running)
+    }
+    return false
+  }
+
+  /** Ends what still runs and tells the clients. */
+  stop(why: string): void {
+    for (const running of [...this.#running]) {
+      running.transfer.fail('aborted', why)
+      this.settle(running)
+    }
+  }
+
+  /** After anything happened to a transfer: plans its next wake-up, or closes it. */
+  settle(running: Running): void {
+    const { transfer } = running
+    if (transfer.outcome !== undefined) {
+      this.#end(running)
+      return
+    }
+    if (transfer.paced) this.#pace(running)
+    else this.#wheel.arm(running)
+  }
+
+  #pace(running: Running): void {
+    this.#paced.push(running)
+    if (this.#paced.length === 1) setTimeout(this.#continuePaced, PACE_MS)
+  }
+
+  readonly #continuePaced = (): void => {
+    const due = this.#paced
+    this.#paced = []
+    const now = performance.now()
+    for (const running of due) {
+      if (!running.transfer.paced) continue
+      // Timers may fire a fraction of a millisecond early.
+      running.transfer.wake(Math.max(now, running.transfer.wakeMs))
+      this.settle(running)
+    }
+  }
+
+  #end(running: Running): void {
+    if (!this.#running.delete(running)) return
+    this.#wheel.disarm(running)
+    const { owners, key, line } = running.from
+    if (owners.get(key) === running) owners.delete(key)
+    line.close()
+    this.#onEnd(recordOf(running))
+  }
+}
+
+function recordOf(running: Running): TransferRecord {
+  const { transfer, from, startedMs } = running
+  return {
+    startedMs,
+    durationMs: Math.max(0, Date.now() - startedMs),
+    client: from.client.address,
+    port: from.client.port,
+    local: from.client.local,
+    name: from.request.name,
+    mode: from.request.mode,
+    options: from.granted.options,
+    sizeBytes: transfer.source.sizeBytes ?? null,
+    sentBytes: transfer.acknowledgedBytes,
+    retransmissions: transfer.retransmissions,
+    outcome: transfer.outcome ?? 'failed',
+    detail: transfer.detail,
+  }
+}
+
+/** The record of a request that was answered with an ERROR. */
+export function refusedRecord(client: Client, request: Request, text: string): TransferRecord {
+  return {
+    startedMs: Date.now(),
+    durationMs: 0,
+    client: client.address,
+    port: client.port,
+    local: client.local,
+    name: request.name,
+    mode: request.mode,
+    options: {},
+    sizeBytes: null,
+    sentBytes: 0,
+    retransmissions: 0,
+    outcome: 'refused',
+    detail: text,
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Opens a file below the TFTP root, and nothing else: the one place where a name from the wire meets the file system.
+ *
+ * Nothing is checked by name and opened afterwards. The path is opened with `O_PATH`, which has no effect on what it leads
+ * to (a FIFO does not block, a device does not notice), then the descriptor itself is asked what it is and where it lies,
+ * and exactly that inode is opened for reading through `/proc/self/fd`. A link may lead anywhere below the root or one
+ * of the link targets; whatever else it leads to is "not found". Source: CONTRACT `link-targets`, PROTOCOLS §1 "Packets".
+ */
+import { closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs'
+
+/** Linux's O_PATH, the same on x64 and arm64; Node does not name it. */
+const O_PATH = 0o10000000
+
+export interface OpenedFile {
+  readonly fd: number
+  readonly sizeBytes: number
+  /** Changes whenever the content may have: device, inode, size, modification and change time. */
+  readonly identity: string
+  /** ms since the epoch */
+  readonly modifiedMs: number
+}
+
+export interface NotOpened {
+  /** `missing` lets the search go on among the loaders, the others end it. */
+  readonly why: 'missing' | 'folder' | 'special' | 'outside' | 'denied' | 'failed'
+  readonly detail: string
+}
+
+/** `path`: relative, `/` between names. Never throws. The caller closes `fd`. */
+export function openInside(root: string, linkTargets: readonly string[], path: string): OpenedFile | NotOpened {
+  if (!isClean(path)) return { why: 'outside', detail: 'the name leaves the TFTP root' }
+  let handle: number | undefined
+  try {
+    handle = openSync(`${root}/${path}`, O_PATH)
+    const stat = fstatSync(handle, { bigint: true })
+    if (!isInside(whereIs(handle), root, linkTargets))
+      return { why: 'outside', detail: 'a link leads out of the TFTP root' }
+    if (stat.isDirectory()) return { why: 'folder', detail: 'is a folder' }
+    if (!stat.isFile()) return { why: 'special', detail: 'is no regular file' }
+    const fd = openSync(`/proc/self/fd/${handle}`, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    return {
+      fd,
+      sizeBytes: Number(stat.size),
+      identity: `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`,
+      modifiedMs: Number(stat.mtimeMs),
+    }
+  } catch (error) {
+    return explain(error as NodeJS.ErrnoException)
+  } finally {
+    if (handle !== undefined) closeSync(handle)
+  }
+}
+
+function isClean(path: string): boolean {
+  if (path === '' || path.startsWith('/') || path.includes('\0') || path.includes('\\')) return false
+  return !path.split('/').includes('..')
+}
+
+/** The real path of what a descriptor stands for. */
+function whereIs(handle: number): string {
+  return readlinkSync(`/proc/self/fd/${handle}`)
+}
+
+/** The root may itself be a link that is turned to a new tree while we run: it is resolved at each request. */
+function isInside(real: string, root: string, linkTargets: readonly string[]): boolean {
+  return below(real, root) || linkTargets.some((target) => below(real, target))
+}
+
+function below(real: string, folder: string): boolean {
+  let handle: number | undefined
+  try {
+    handle = openSync(folder, O_PATH)
+    const top = whereIs(handle)
+    return real.startsWith(top === '/' ? top : `${top}/`)
+  } catch {
+    // A link target that is not there holds nothing.
+    return false
+  } finally {
+    if (handle !== undefined) closeSync(handle)
+  }
+}
+
+function explain(error: NodeJS.ErrnoException): NotOpened {
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+      return { why: 'missing', detail: 'is not there' }
+    case 'EACCES':
+    case 'EPERM':
+      return { why: 'denied', detail: 'may not be read by the account of the server' }
+    default:
+      return { why: 'failed', detail: error.message }
+  }
+}
