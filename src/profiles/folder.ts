@@ -41,7 +41,17 @@ export type Rendered =
   | { readonly ok: true; readonly bytes: Uint8Array; readonly template: boolean }
   | { readonly ok: false; readonly fault: string }
 
+/** One profile as it is at this instant. */
+export interface OpenedProfile {
+  /** Why it cannot be served to anybody; never for `local`. */
+  readonly fault: string | undefined
+  /** As `ProfileFiles.render`. */
+  render(variables: () => ProfileVariables): Rendered
+}
+
 export interface ProfileFiles {
+  /** Looks at the file once, for asking and rendering. */
+  open(name: string): OpenedProfile
   /**
    * Bytes of the profile for one machine; `local` is always there. `variables` is asked only for a template. A fault of
    * rendering concerns this machine, and is kept for `fault` until the file changes.
@@ -104,22 +114,29 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
   }
   const embedded: Content = { ok: true, bytes: embeddedLocal, template: undefined, utf8: true }
 
+  function render(name: string, content: Content, variables: () => ProfileVariables): Rendered {
+    if (!content.ok) return content
+    if (!content.template) return { ok: true, bytes: content.bytes, template: false }
+    try {
+      const text = content.template.render({ ...variables() })
+      return { ok: true, bytes: Buffer.from(text, content.utf8 ? 'utf8' : 'latin1'), template: true }
+    } catch (error) {
+      if (!(error instanceof TemplateFault)) throw error
+      const fault = atLine(pathOf(name), error)
+      renderFaults.set(name, { content, fault })
+      return name === localProfile ? { ok: true, bytes: embeddedLocal, template: false } : { ok: false, fault }
+    }
+  }
+
   return {
-    render(name, variables) {
+    open(name) {
       const content = servable(name)
-      if (!content.ok) return content
-      if (!content.template) return { ok: true, bytes: content.bytes, template: false }
-      try {
-        const text = content.template.render({ ...variables() })
-        return { ok: true, bytes: Buffer.from(text, content.utf8 ? 'utf8' : 'latin1'), template: true }
-      } catch (error) {
-        if (!(error instanceof TemplateFault)) throw error
-        const fault = atLine(pathOf(name), error)
-        renderFaults.set(name, { content, fault })
-        if (name === localProfile) return { ok: true, bytes: embeddedLocal, template: false }
-        return { ok: false, fault }
+      return {
+        fault: content.ok ? undefined : content.fault,
+        render: (variables) => render(name, content, variables),
       }
     },
+    render: (name, variables) => render(name, servable(name), variables),
     unservable(name) {
       const content = servable(name)
       return content.ok ? undefined : content.fault
