@@ -32,15 +32,32 @@ export function checkSystem(system: NewSystem): CheckedSystem {
   return { name: system.name, addresses: system.addresses.map(parseAddress) }
 }
 
-function addSystem(tx: Transaction, system: CheckedSystem): void {
-  const found = tx.findSystem(system.name)
-  const id = found?.id ?? tx.nextId('system')
-  if (!found) tx.emit({ type: 'system.added', system: id, name: system.name })
-  const known = new Set<string>(found ? tx.addressesOf(id).map((address) => address.text) : [])
-  for (const address of system.addresses) {
-    if (known.has(address.text)) continue
-    known.add(address.text)
-    tx.emit({ type: 'address.added', system: id, address })
+/** From so many systems on, one list of all names is cheaper than a look-up of each. */
+const manySystems = 200
+
+/** Ids of the names in question, those of this record included. */
+function idsByName(tx: Transaction, wanted: number): Pick<Map<string, number>, 'get' | 'set'> {
+  const ids = new Map<string, number>()
+  if (wanted < manySystems) return { get: (name) => tx.findSystem(name)?.id, set: () => ids }
+  for (const { id, name } of tx.listSystems()) ids.set(name, id)
+  return ids
+}
+
+function addSystems(tx: Transaction, systems: readonly CheckedSystem[]): void {
+  const ids = idsByName(tx, systems.length)
+  for (const { name, addresses } of systems) {
+    const found = ids.get(name)
+    const system = found ?? tx.nextId('system')
+    if (found === undefined) {
+      tx.emit({ type: 'system.added', system, name })
+      ids.set(name, system)
+    }
+    const known = new Set<string>(found === undefined ? [] : tx.addressesOf(system).map((address) => address.text))
+    for (const address of addresses) {
+      if (known.has(address.text)) continue
+      known.add(address.text)
+      tx.emit({ type: 'address.added', system, address })
+    }
   }
 }
 
@@ -76,9 +93,7 @@ export const addsystem = defineCommand({
   },
   async run({ actor, daemon }, args) {
     const checked = 'systems' in args ? args.systems.map(checkNumbered) : [checkSystem(args)]
-    await daemon.store.commit(actor, (tx) => {
-      for (const system of checked) addSystem(tx, system)
-    })
+    await daemon.store.commit(actor, (tx) => addSystems(tx, checked))
     return {}
   },
 })
