@@ -185,7 +185,7 @@ class Mend {
     }
   }
 
-  #lost(seq: number, reason: string): Uint8Array {
+  #lost(seq: number, reason: string): Buffer {
     this.#plan.lost += 1
     if (this.#plan.lost > lostMax)
       throw new Refusal('refused', `more than ${lostMax} records are missing before ${seq}`)

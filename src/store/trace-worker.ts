@@ -1,0 +1,93 @@
+/**
+ * The worker thread that holds the boot timeline: its own database, saved to `trace.sqlite` now and then and at the end.
+ *
+ * Losing it harms nobody, so there is no sync; a file that cannot be read is set aside and a new one begun. Messages:
+ * `TraceRequest` in, `TraceAnswer` out, in order. Source: DESIGN "State" (trace).
+ */
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import {
+  type Boot,
+  type BootQuery,
+  createBootLog,
+  createTraceSchema,
+  type TraceStep,
+  traceSchemaVersion,
+} from './boot-log.ts'
+import { reasonOf } from './disk.ts'
+import { fileTime } from './folder.ts'
+import { type Database, openDatabase } from './sqlite.ts'
+
+export type TraceRequest =
+  | { readonly kind: 'steps'; readonly steps: readonly TraceStep[] }
+  | { readonly kind: 'boots'; readonly id: number; readonly query: BootQuery }
+  | { readonly kind: 'close' }
+
+export type TraceAnswer =
+  | { readonly kind: 'taken'; readonly count: number }
+  | { readonly kind: 'boots'; readonly id: number; readonly boots: readonly Boot[] }
+  | { readonly kind: 'warning'; readonly text: string }
+  | { readonly kind: 'closed' }
+
+/** What a crash loses at most. */
+const saveEveryMs = 60_000
+
+async function openTraceFile(path: string, warn: (text: string) => void): Promise<Database> {
+  if (existsSync(path)) {
+    try {
+      const database = await openDatabase(readFileSync(path))
+      const version = database.get('PRAGMA user_version')?.[0]
+      const check = database.get('PRAGMA quick_check')?.[0]
+      if (version === traceSchemaVersion && check === 'ok') return database
+      database.close()
+      throw new Error(check === 'ok' ? `its schema is ${version}, not ${traceSchemaVersion}` : String(check))
+    } catch (error) {
+      const aside = `${path}.damaged-${fileTime(new Date())}`
+      renameSync(path, aside)
+      warn(`the boot timeline ${path} was moved to ${aside}: ${reasonOf(error)}`)
+    }
+  }
+  const database = await openDatabase()
+  createTraceSchema(database)
+  return database
+}
+
+async function main(path: string): Promise<void> {
+  const port = parentPort
+  if (!port) throw new Error('trace-worker is a worker thread')
+  const say = (answer: TraceAnswer) => port.postMessage(answer)
+  const warn = (text: string) => say({ kind: 'warning', text })
+  const database = await openTraceFile(path, warn)
+  const log = createBootLog(database)
+  let changed = false
+  const save = () => {
+    if (!changed) return
+    changed = false
+    try {
+      writeFileSync(`${path}.tmp`, database.export(), { mode: 0o600 })
+      renameSync(`${path}.tmp`, path)
+    } catch (error) {
+      warn(`the boot timeline cannot be saved: ${reasonOf(error)}`)
+    }
+  }
+  setInterval(save, saveEveryMs).unref()
+  port.on('message', (request: TraceRequest) => {
+    switch (request.kind) {
+      case 'steps':
+        log.add(request.steps)
+        changed = true
+        return say({ kind: 'taken', count: request.steps.length })
+      case 'boots':
+        return say({ kind: 'boots', id: request.id, boots: log.boots(request.query) })
+      case 'close':
+        save()
+        database.close()
+        say({ kind: 'closed' })
+        return port.close()
+      default:
+        return request satisfies never
+    }
+  })
+}
+
+void main(String(workerData))
