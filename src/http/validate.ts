@@ -19,14 +19,13 @@ export function validateArguments<S extends v.GenericSchema>(
   throw new Refusal('usage', `${command}: ${describeIssue(issue)}`)
 }
 
-/** Of alternative forms the one whose first key is given, so that the message speaks of what was meant. */
+/** Of alternative forms the one that was meant, so that the message speaks of it: all of its keys given, else some. */
 function pickForm(schema: v.GenericSchema, value: Readonly<Record<string, unknown>>): v.GenericSchema {
   if (!isUnion(schema)) return schema
-  const meant = schema.options.find((option) => {
-    const [first] = Object.keys(option.entries)
-    return first !== undefined && Object.hasOwn(value, first)
-  })
-  return meant ?? schema.options[0] ?? schema
+  const given = (key: string) => Object.hasOwn(value, key)
+  const whole = schema.options.find((option) => Object.keys(option.entries).every(given))
+  const partly = schema.options.find((option) => Object.keys(option.entries).some(given))
+  return whole ?? partly ?? schema.options[0] ?? schema
 }
 
 type Union = v.GenericSchema & { readonly options: readonly (v.GenericSchema & { readonly entries: object })[] }

@@ -77,9 +77,11 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     loaders: ['pxelinux.0'],
     neighbourIp: (mac) => neighbours.get(mac),
     degraded: () => degraded,
+    notices: () => [],
+    notices: () => [],
     transfers: () => ({ active: 0, recent: [] }),
     boots: async () => [],
-  } as Daemon
+  }
   await daemon.profiles.sync()
   const management = createManagementApp(daemon, {
     log,
