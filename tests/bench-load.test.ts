@@ -3,7 +3,6 @@
  * not at all. Nothing is timed here. Source: scripts/bench/load/*.c.
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
@@ -12,11 +11,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { compileGenerators } from '../scripts/bench/load.ts'
+import { findProgram } from './harness/debian.mjs'
 
 const dir = mkdtempSync(join(tmpdir(), 'pxemngr-bench-test-'))
 after(() => rmSync(dir, { recursive: true, force: true }))
 
-const hasCompiler = spawnSync('cc', ['--version']).status === 0
+const hasCompiler = findProgram('cc') !== undefined
 const options = hasCompiler ? {} : { skip: 'needs a C compiler (Debian package gcc)' }
 const generators = hasCompiler ? await compileGenerators(join(dir, 'programs')) : undefined
 

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 /** As the configurations in PEERS' measurements: a small real one. */
 const configurationBytes = 153
 export const profileNames = ['bench0', 'bench1', 'bench2', 'bench3'] as const
-export const fileName = 'large.bin'
+const fileName = 'large.bin'
 const fileBytes = 64 * 1024 * 1024
 /** Younger files are read anew at each request by a careful server: not what is to be measured. */
 const ageSeconds = 3600
