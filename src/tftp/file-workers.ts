@@ -63,15 +63,16 @@ export class FileWorkers {
   readonly #pending = new Map<number, Pending>()
   #places: FilePlaces
   #lastId = 0
+  #active = 0
 
   constructor(options: FileWorkersOptions) {
     this.#options = options
     this.#places = options.places
   }
 
-  /** Requests under way. */
+  /** Client ports that workers own: a request repeated meanwhile counts once. */
   get active(): number {
-    return this.#pending.size
+    return this.#active
   }
 
   setPlaces(places: FilePlaces): void {
@@ -91,7 +92,7 @@ export class FileWorkers {
     const owner = owners.get(key)
     const owned = owner instanceof WorkerOwned ? owner : new WorkerOwned(this.#choose())
     owners.set(key, owned)
-    owned.open++
+    if (owned.open++ === 0) this.#active++
     owned.thread.open++
     const id = ++this.#lastId
     this.#pending.set(id, { owned, owners, key, client, request })
@@ -161,8 +162,8 @@ export class FileWorkers {
     if (!pending) return undefined
     this.#pending.delete(id)
     const { owned, owners, key } = pending
-    owned.open--
     owned.thread.open--
+    if (--owned.open === 0) this.#active--
     if (owned.open === 0 && owners.get(key) === owned) owners.delete(key)
     return pending
   }
