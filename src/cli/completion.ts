@@ -123,7 +123,7 @@ async function positionalValues(
 
 /** Script for a shell. Refuses (`usage`) other shells. */
 export function completionScript(shell: string): string {
-  const script = scripts[shell]
+  const script = Object.hasOwn(scripts, shell) ? scripts[shell] : undefined
   if (script !== undefined) return script
   throw new Refusal('usage', `completion is there for ${Object.keys(scripts).join(', ')}`)
 }

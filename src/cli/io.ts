@@ -4,7 +4,7 @@
 
 export interface Stream {
   readonly terminal: boolean
-  /** false: nobody reads any more (`| head`), and there is no point in going on. */
+  /** false: nobody reads any more (`| head`), and there is no point in going on. Throws what else goes wrong. */
   write(text: string): boolean
 }
 

@@ -3,7 +3,9 @@
  * into a pipe is plain and stays as it is. Source: CONTRACT "Command line", no-color.org.
  */
 import type { Output } from '../commands/definition.ts'
+import { Refusal } from '../domain/errors.ts'
 import type { Io } from './io.ts'
+import { fileFault } from './save.ts'
 
 /** Nobody reads stdout any more (`| head`): the end of the command, and no fault. */
 export class OutputClosed extends Error {}
@@ -22,7 +24,14 @@ export function createPrinter(io: Io): Printer {
   const flush = (): void => {
     const text = gathered
     gathered = ''
-    if (text !== '' && !io.stdout.write(text)) throw new OutputClosed()
+    if (text === '') return
+    let read: boolean
+    try {
+      read = io.stdout.write(text)
+    } catch (error) {
+      throw new Refusal('refused', `cannot write standard output: ${fileFault(error)}`, { cause: error })
+    }
+    if (!read) throw new OutputClosed()
   }
   return {
     terminal: io.stdout.terminal,
@@ -33,9 +42,18 @@ export function createPrinter(io: Io): Printer {
     },
     note(text) {
       flush()
-      io.stderr.write(`${oneLine(text)}\n`)
+      writeWords(io, text)
     },
     flush,
+  }
+}
+
+/** A line on stderr; if even that cannot be written, the exit status is left to say it. */
+export function writeWords(io: Io, text: string): void {
+  try {
+    io.stderr.write(`${oneLine(text)}\n`)
+  } catch {
+    // A closed or full stderr: there is nowhere left to say so.
   }
 }
 

@@ -52,7 +52,8 @@ function stream(descriptor: number): Stream {
         try {
           at += writeSync(descriptor, bytes, at)
         } catch (error) {
-          if (!hasCode(error, 'EAGAIN')) return false
+          if (hasCode(error, 'EPIPE')) return false
+          if (!hasCode(error, 'EAGAIN')) throw error
           pause()
         }
       }

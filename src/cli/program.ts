@@ -13,7 +13,7 @@ import { mainUsage, parseArguments, type Typed, UsageError, usageOf } from './ar
 import { callDaemon } from './client.ts'
 import type { Io } from './io.ts'
 import { locate } from './locate.ts'
-import { createPrinter, formatJson, OutputClosed, oneLine, type Printer } from './print.ts'
+import { createPrinter, formatJson, OutputClosed, oneLine, type Printer, writeWords } from './print.ts'
 import { parseJson, readAll, readLines, readRefusal } from './result.ts'
 import { fileFault, saveFile } from './save.ts'
 
@@ -170,22 +170,21 @@ function show(command: Command, result: unknown, args: Record<string, unknown>, 
 
 async function refuse(refusal: Refusal, argv: readonly string[], io: Io, out: Printer): Promise<number> {
   try {
-    out.flush()
     const separator = argv.indexOf('--')
     const json = argv.slice(0, separator < 0 ? undefined : separator).includes('--json')
     if (refusal instanceof UsageError) {
-      io.stderr.write(`Usage: ${refusal.usageLine}\n`)
-      if (refusal.why !== undefined) io.stderr.write(`${oneLine(refusal.why)}\n`)
+      writeWords(io, `Usage: ${refusal.usageLine}`)
+      if (refusal.why !== undefined) writeWords(io, refusal.why)
       if (refusal.usageLine === mainUsage && !json) {
         const { formatCommandList } = await import('./help.ts')
         for (const line of formatCommandList(forms, out.terminal)) out.line(line)
       }
-    } else io.stderr.write(`${oneLine(refusal.message)}\n`)
+    } else writeWords(io, refusal.message)
     if (json) out.line(formatJson(refusal.toProblem(), out.terminal))
     out.flush()
   } catch (error) {
-    // Nobody reads stdout: the line and the status are out.
-    if (!(error instanceof OutputClosed)) throw error
+    // Nobody reads stdout, or it cannot be written: the line and the status are out.
+    if (!(error instanceof OutputClosed || error instanceof Refusal)) throw error
   }
   return refusal.exit
 }
