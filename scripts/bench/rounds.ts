@@ -63,6 +63,7 @@ function order(subjects: readonly Subject[], round: number): readonly Subject[] 
   return round % 2 === 0 ? subjects : subjects.toReversed()
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+/** What went wrong, as one line. */
+export function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
 }

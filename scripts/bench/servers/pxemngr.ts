@@ -4,7 +4,7 @@
  * Systems are brought in through the management API of a running daemon as anybody would; the data directory that this
  * leaves is made once for each number of systems and copied for each start.
  */
-import { cpSync, existsSync, renameSync } from 'node:fs'
+import { cpSync, existsSync, renameSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import type { Bench } from '../bench.ts'
@@ -45,6 +45,7 @@ export async function dataDirCopy(bench: Bench, work: Work, systems: number, nam
 async function makeDataDir(bench: Bench, work: Work, systems: number, dir: string): Promise<void> {
   bench.progress(`bringing in ${systems} systems`)
   const fresh = `${dir}.new`
+  rmSync(fresh, { recursive: true, force: true }) // left behind by a try that failed
   const daemon = await startDaemon(bench, work, fresh, 'pxemngr')
   try {
     const list = Array.from({ length: systems }, (_, i) => ({ name: `sys${i}`, addresses: [macOf(i, ':')] }))

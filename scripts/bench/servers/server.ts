@@ -6,6 +6,7 @@ import type { Absent } from '../cell.ts'
 import type { Work } from '../files.ts'
 import type { Address } from '../load.ts'
 import { cpuTimeMs, type Running } from '../processes.ts'
+import { reasonOf } from '../rounds.ts'
 
 export interface Server {
   readonly name: string
@@ -42,7 +43,7 @@ export async function startServers(
     try {
       servers.push(await startServer(bench, work))
     } catch (error) {
-      absent.push({ name, why: (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '' })
+      absent.push({ name, why: reasonOf(error) })
     }
   }
   return {
