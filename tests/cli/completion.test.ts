@@ -133,7 +133,8 @@ COMP_WORDS=(pxemngr ${array}); COMP_CWORD=${words.length}; _pxemngr; (( \${#COMP
     await withProgram('fish', async (dir) => {
       await withDaemon(answering(200, 'application/json', systems), async ({ socket }) => {
         const text = `source ./script; complete -C 'pxemngr dpysystem w'`
-        assert.equal(await shellRun(['fish', '--no-config', '-c', text], dir, socket), 'web01\nweb 02\n')
+        const shown = await shellRun(['fish', '--no-config', '-c', text], dir, socket)
+        assert.deepEqual(shown.trimEnd().split('\n').sort(), ['web 02', 'web01'])
       })
     })
   })

@@ -22,6 +22,8 @@ export const debianPackages = [
   { name: 'ethtool', shows: ['ethtool'] },
   { name: 'cpio', shows: ['cpio'] },
   { name: 'nftables', shows: ['nft'] },
+  { name: 'zsh', shows: ['zsh'] },
+  { name: 'fish', shows: ['fish'] },
 ]
 
 const folders = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin']
