@@ -31,6 +31,9 @@ const machinePaths = [
 
 const pagePaths = ['/', '/system/:id', '/metrics']
 
+/** Forms of the pages; each is one command (`pages/changes.ts`). */
+const formPaths = ['/system/:id/nextboot', '/system/:id/rename', '/system/:id/delete']
+
 const readingPaths = ['systems', 'profiles', 'boots', 'status', 'history', 'events', 'openapi.json']
 
 const management = (method: 'GET' | 'POST', path: string, access: 'open' | Role): AccessRule => ({
@@ -48,6 +51,7 @@ export const accessRules: readonly AccessRule[] = [
   management('POST', '/logout', 'open'),
   management('GET', '/assets/*', 'open'),
   ...pagePaths.map((path) => management('GET', path, 'viewer')),
+  ...formPaths.map((path) => management('POST', path, 'operator')),
   ...readingPaths.map((path) => management('GET', `${apiPrefix}/${path}`, 'viewer')),
   ...commands.map((command) => management('POST', commandPath(command), command.role)),
 ]

@@ -16,9 +16,10 @@ import { mountApi } from './api.ts'
 import { type Auth, createAuth, isSameOrigin } from './auth.ts'
 import type { HttpApp, HttpContext, HttpEnv } from './env.ts'
 import { type EventHub, type EventOptions, mountEvents } from './events.ts'
+import { securityHeaders } from './headers.ts'
 import { type LoginPage, mountLogin } from './login.ts'
 import { describeApi } from './openapi.ts'
-import { answerError, httpProblem, problemResponse } from './problems.ts'
+import { answerError, answerProblem, httpProblem, type ProblemPage, problemResponse } from './problems.ts'
 
 export interface ManagementOptions {
   readonly log: Log
@@ -29,6 +30,7 @@ export interface ManagementOptions {
   readonly secureCookie?: () => boolean
   readonly events?: EventOptions
   readonly loginPage?: LoginPage
+  readonly problemPage?: ProblemPage
   /** Machine URLs, boot files, pages: each registers its routes, without a slash at their end. */
   readonly mounts?: readonly ((app: HttpApp) => void)[]
   readonly nowMs?: () => number
@@ -49,8 +51,8 @@ export function createManagementApp(daemon: Daemon, options: ManagementOptions):
     secureCookie: options.secureCookie ?? (() => false),
     ...(options.nowMs ? { nowMs: options.nowMs } : {}),
   })
-  app.onError((error, c) => answerError(error, c, options.log))
-  app.notFound((c) => problemResponse(notFound(c.req.path).toProblem()))
+  app.onError((error, c) => answerError(error, c, options.log, options.problemPage))
+  app.notFound((c) => answerProblem(notFound(c.req.path).toProblem(), c, options.problemPage))
   app.use(account(options.metrics), guard(auth))
 
   mountApi(app, daemon)
@@ -79,7 +81,8 @@ function account(metrics: Metrics) {
     const found = findRule(c.req.method, c.req.path)
     const plane = 'rule' in found ? found.rule.plane : 'management'
     requests.add(1, { plane, surface: c.get('surface'), status: `${Math.floor(c.res.status / 100)}xx` })
-    if (plane === 'management') for (const [name, value] of securityHeaders) c.res.headers.set(name, value)
+    if (plane === 'management')
+      for (const [name, value] of Object.entries(securityHeaders)) c.res.headers.set(name, value)
   }
 }
 
@@ -149,19 +152,6 @@ function plainAddress(address: string): string {
 function notFound(path: string): Refusal {
   return new Refusal('not-found', `there is nothing at ${path.slice(0, 200)}`)
 }
-
-const securityHeaders: readonly (readonly [string, string])[] = [
-  [
-    'content-security-policy',
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; " +
-      "form-action 'self'; frame-ancestors 'none'",
-  ],
-  ['x-content-type-options', 'nosniff'],
-  ['x-frame-options', 'DENY'],
-  ['referrer-policy', 'same-origin'],
-  ['cross-origin-opener-policy', 'same-origin'],
-  ['cross-origin-resource-policy', 'same-origin'],
-]
 
 function declareFigures(metrics: Metrics, daemon: Daemon, events: EventHub): void {
   metrics.gauge('pxemngr_up_seconds', 'Seconds since the daemon started', () => (Date.now() - daemon.startedMs) / 1000)

@@ -38,9 +38,16 @@ export function problemResponse(problem: HttpProblem, headers: Readonly<Record<s
   })
 }
 
+/** A problem as a page, for whoever reads pages; undefined: this caller gets the document. */
+export type ProblemPage = (c: HttpContext, problem: HttpProblem) => Response | undefined
+
 /** Whatever a handler threw → its answer. */
-export function answerError(error: unknown, c: HttpContext, log: Log): Response {
-  if (error instanceof Refusal) return problemResponse(error.toProblem())
+export function answerError(error: unknown, c: HttpContext, log: Log, page?: ProblemPage): Response {
+  if (error instanceof Refusal) return answerProblem(error.toProblem(), c, page)
   log.error('a request failed', { method: c.req.method, path: c.req.path, error })
-  return problemResponse(httpProblem('internal', 'the daemon failed at this request; its log says why'))
+  return answerProblem(httpProblem('internal', 'the daemon failed at this request; its log says why'), c, page)
+}
+
+export function answerProblem(problem: HttpProblem, c: HttpContext, page?: ProblemPage): Response {
+  return page?.(c, problem) ?? problemResponse(problem)
 }

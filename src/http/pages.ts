@@ -1,0 +1,131 @@
+/**
+ * The web pages: their routes, who sees what of them, and the assets they need.
+ *
+ * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…` and POST of the forms; `loginPage` and `problemPage` give
+ * `app.ts` its pages in the same layout. What each page says is in `pages/`, how it looks in `templates/pages/`; access
+ * is settled before any handler here runs (`access.ts`). Source: CONTRACT "What people see over HTTP", WEB.md.
+ */
+import type { Daemon } from '../commands/daemon.ts'
+import { Refusal } from '../domain/errors.ts'
+import type { SystemRow } from '../store/store.ts'
+import { isAtLeast } from './access.ts'
+import { actorOf, isSameOrigin } from './auth.ts'
+import type { Access, HttpApp, HttpContext } from './env.ts'
+import { assetResponse, dataResponse, htmlResponse } from './headers.ts'
+import { formNames, submitForm } from './pages/changes.ts'
+import { machinesCsv, machinesJson } from './pages/export.ts'
+import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
+import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
+import { type Frame, type PageName, renderFragment, renderPage } from './pages/render.ts'
+import { findStatic } from './pages/static.ts'
+import { type SystemOptions, viewSystem } from './pages/system.ts'
+import type { HttpProblem } from './problems.ts'
+
+export { renderFragment, renderPage } from './pages/render.ts'
+
+export interface Pages {
+  /** Stops following the journal. */
+  close(): void
+}
+
+export interface PagesOptions {
+  readonly nowMs?: () => number
+}
+
+export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions = {}): Pages {
+  const nowMs = options.nowMs ?? Date.now
+  const index = createMachineIndex(daemon.store)
+
+  app.get('/', async (c) => {
+    const query = parseMachinesQuery(new URL(c.req.url).searchParams)
+    const format = c.req.query('format')
+    if (format !== undefined) return exportMachines(daemon, index, query, format, nowMs())
+    const { data, frame } = await viewMachines(daemon, index, query, nowMs())
+    return show(c, 'machines', data, frame)
+  })
+
+  const showSystem = async (c: HttpContext, system: SystemRow, more: Partial<SystemOptions>, status = 200) => {
+    const mayChange = c.get('access').via !== 'anonymous' && isAtLeast(c.get('access').role, 'operator')
+    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), ...more })
+    return show(c, 'system', data, frame, status)
+  }
+
+  app.get('/system/:id', (c) => {
+    const system = getSystemById(daemon, c.req.param('id'))
+    const done = formNames.find((each) => each === c.req.query('done'))
+    return showSystem(c, system, done ? { done } : {})
+  })
+
+  for (const form of formNames) {
+    app.post(`/system/:id/${form}`, async (c) => {
+      // Also for a browser that sends other credentials than our cookie by itself.
+      if (!isSameOrigin(c)) throw new Refusal('forbidden', 'the request comes from a page of another site')
+      const system = getSystemById(daemon, c.req.param('id') ?? '')
+      const outcome = await submitForm(c, daemon, actorOf(c), system, form)
+      if ('location' in outcome) return c.redirect(outcome.location, 303)
+      return showSystem(c, system, { fault: outcome.fault }, outcome.status)
+    })
+  }
+
+  app.get('/assets/:file', (c) => {
+    const asset = findStatic(c.req.path)
+    if (!asset) throw new Refusal('not-found', 'there is no such file; a page of this version names another')
+    return assetResponse(c, asset)
+  })
+
+  return { close: () => index.close() }
+}
+
+/** The page, or with `?fragment` the inside of `<main>` alone, by which an open page refreshes itself. */
+function show(c: HttpContext, name: PageName, data: object, frame: Frame, status = 200): Response {
+  const shown = { ...frame, access: c.get('access') }
+  if (c.req.query('fragment') === undefined) return htmlResponse(renderPage(name, data, shown), status)
+  return htmlResponse(renderFragment(name, data), status, { 'x-page-title': encodeURIComponent(frame.title) })
+}
+
+async function exportMachines(
+  daemon: Daemon,
+  index: MachineIndex,
+  query: MachinesQuery,
+  format: string,
+  nowMs: number,
+): Promise<Response> {
+  const { rows } = await findMachines(index, query)
+  const boots = await lastBoots(daemon, rows, nowMs)
+  if (format === 'csv') return dataResponse(machinesCsv(rows, boots), 'text/csv; charset=utf-8', 'machines.csv')
+  if (format === 'json') return dataResponse(machinesJson(rows, boots), 'application/json', 'machines.json')
+  throw new Refusal('usage', `format=${format.slice(0, 20)} is not possible: csv or json`)
+}
+
+/** By the id in a URL; anything but a known id is not found, as in 0.8. */
+function getSystemById(daemon: Daemon, text: string): SystemRow {
+  const system = /^[1-9]\d{0,14}$/.test(text) ? daemon.store.queries.getSystem(Number(text)) : undefined
+  if (!system) {
+    throw new Refusal('not-found', `no system has the id ${text.slice(0, 40)}: it was deleted, or there never was one`)
+  }
+  return system
+}
+
+/** The login page of `login.ts`: `next` is where a login leads, `fault` what was wrong with the last try. */
+export function loginPage(next: string, fault: string | undefined): string {
+  return renderPage('login', { next, fault }, { title: 'Log in', crumbs: [{ text: 'Log in' }] })
+}
+
+/** Whether whoever asks reads pages rather than problem documents. */
+function wantsPage(c: HttpContext): boolean {
+  return !c.req.path.startsWith('/api/') && /\btext\/html\b/.test(c.req.header('accept') ?? '')
+}
+
+/** A refusal or failure as a page in the layout; undefined for callers that read no pages. */
+export function problemPage(c: HttpContext, problem: HttpProblem): Response | undefined {
+  if (!wantsPage(c)) return undefined
+  // Before the guard has run nobody is known yet: the page then has no links that need one.
+  const access = c.get('access') as Access | undefined
+  const frame: Frame = {
+    title: `✕ ${problem.title}`,
+    state: 'fail',
+    crumbs: [{ text: problem.title }],
+    ...(access ? { access } : {}),
+  }
+  return htmlResponse(renderPage('problem', problem, frame), problem.status)
+}

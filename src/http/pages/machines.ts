@@ -1,0 +1,259 @@
+/**
+ * `/`: do any machines need a person, and what boots what.
+ *
+ * The first line answers in words; then what is wrong with its remedy, the table of all systems, what unknown machines
+ * get, and which unknown ones were seen. Filter, order and page are in the URL. Source: WEB.md, COMPATIBILITY 4.6 (`/`).
+ */
+import type { Daemon } from '../../commands/daemon.ts'
+import { parseMac } from '../../domain/address.ts'
+import { defaultSystem } from '../../domain/name.ts'
+import { type BootView, glyphs, readBoots } from './boots.ts'
+import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
+import type { Frame } from './render.ts'
+import { commandLine, formatCount, moment, plural, visible } from './words.ts'
+
+/** Rows on a page: some screens, 60 KB at most. */
+export const rowsPerPage = 100
+/** Boots looked at for unknown machines and failures: the last minutes of a busy server, days of a quiet one. */
+const bootsRecent = 500
+/** Unknown machines listed; the newest. */
+const unknownMax = 10
+/** Failing machines named one by one; beyond that only counted. */
+const failingMax = 10
+/** Addresses shown in a row. */
+const addressesShown = 3
+/** Profiles counted in the first line. */
+const profilesNamed = 3
+
+/** What the URL asks for. */
+export interface MachinesQuery {
+  readonly words: string
+  readonly sort: SortKey
+  readonly descending: boolean
+  /** From 1; `all` only for CSV and JSON. */
+  readonly page: number | 'all'
+  readonly wall: boolean
+}
+
+export function parseMachinesQuery(params: URLSearchParams): MachinesQuery {
+  const sort = params.get('sort') ?? 'name'
+  const key = sortKeys.find((each) => each === sort.replace(/^-/, '')) ?? 'name'
+  const page = params.get('page') ?? '1'
+  return {
+    words: (params.get('q') ?? '').slice(0, 200),
+    sort: key,
+    descending: sort.startsWith('-'),
+    page: page === 'all' ? 'all' : /^[1-9]\d{0,6}$/.test(page) ? Number(page) : 1,
+    wall: params.has('wall'),
+  }
+}
+
+/** The URL of the page with that query; what is default is left out. */
+function urlOf(query: MachinesQuery, changes: Partial<MachinesQuery> & { readonly format?: string } = {}): string {
+  const { words, sort, descending, page, wall, format } = { format: undefined, ...query, ...changes }
+  const params = new URLSearchParams()
+  if (words !== '') params.set('q', words)
+  if (sort !== 'name' || descending) params.set('sort', `${descending ? '-' : ''}${sort}`)
+  if (page !== 1) params.set('page', String(page))
+  if (wall) params.set('wall', '')
+  if (format !== undefined) params.set('format', format)
+  const text = params.toString()
+  return text === '' ? '/' : `/?${text}`
+}
+
+/** The rows a query shows, and how many match in all; a page behind the last one is the last one. */
+export async function findMachines(
+  index: MachineIndex,
+  query: MachinesQuery,
+): Promise<{ rows: readonly MachineRow[]; matching: number; page: number; pages: number }> {
+  const found = await index.find(query)
+  const pages = Math.max(1, Math.ceil(found.length / rowsPerPage))
+  if (query.page === 'all') return { rows: found, matching: found.length, page: 1, pages: 1 }
+  const page = Math.min(query.page, pages)
+  const rows = found.slice((page - 1) * rowsPerPage, page * rowsPerPage)
+  return { rows, matching: found.length, page, pages }
+}
+
+/** The last boot of each of the systems, as far as the trace knows. */
+export async function lastBoots(
+  daemon: Daemon,
+  rows: readonly MachineRow[],
+  nowMs: number,
+): Promise<ReadonlyMap<number, BootView>> {
+  const boots = await Promise.all(rows.map(({ id }) => readBoots(daemon, { system: id, limit: 1 }, nowMs)))
+  return new Map(rows.flatMap(({ id }, place) => (boots[place]?.[0] ? [[id, boots[place][0]] as const] : [])))
+}
+
+/** Data of the template and what the layout needs. */
+export async function viewMachines(
+  daemon: Daemon,
+  index: MachineIndex,
+  query: MachinesQuery,
+  nowMs: number,
+): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
+  const seq = daemon.store.seq
+  const [{ rows, matching, page, pages }, everything, recent] = await Promise.all([
+    findMachines(index, query),
+    index.find({ words: '', sort: 'name', descending: false }),
+    readBoots(daemon, { limit: bootsRecent }, nowMs),
+  ])
+  const last = await lastBoots(daemon, rows, nowMs)
+  const total = everything.length
+  const degraded = daemon.degraded().map(visible)
+  const failing = failingSystems(recent ?? [], daemon)
+  const needs = degraded.length + failing.length
+  const data = {
+    total,
+    needs,
+    glyph: needs > 0 ? glyphs.fail : glyphs.pass,
+    answer: answerLine(total, degraded.length, failing.length),
+    boots: countsOf(everything),
+    degraded,
+    failing: failing.slice(0, failingMax),
+    failingMore: Math.max(0, failing.length - failingMax),
+    rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
+    traced: recent !== undefined,
+    unknown: unknownMachines(recent ?? [], daemon),
+    byDefault: viewDefault(daemon, nowMs),
+    empty: total === 0,
+    examples: examples(daemon),
+    query: { words: query.words, matching, filtered: query.words !== '' },
+    matchingText: plural(matching, 'machine'),
+    columns: columnsOf(query),
+    pager: pagerOf(query, page, pages, matching),
+    clear: urlOf(query, { words: '', page: 1 }),
+    csv: urlOf(query, { page, format: 'csv' }),
+    json: urlOf(query, { page, format: 'json' }),
+    allCsv: urlOf(query, { page: 'all', format: 'csv' }),
+    allJson: urlOf(query, { page: 'all', format: 'json' }),
+    wall: query.wall,
+  }
+  const title = needs > 0 ? `${glyphs.fail} ${needs} · Machines` : 'Machines'
+  return {
+    data,
+    frame: { title, state: needs > 0 ? 'fail' : 'ok', place: 'machines', query: query.words, seq, wall: query.wall },
+  }
+}
+
+function answerLine(total: number, faults: number, failing: number): string {
+  const machines = plural(total, 'machine')
+  if (faults === 0 && failing === 0) {
+    return total === 0 ? 'No machine has a name yet.' : `None of ${machines} needs you.`
+  }
+  const parts = [
+    ...(failing > 0 ? [`${formatCount(failing)} of ${machines} failed to boot`] : []),
+    ...(faults > 0 ? [`the server has ${plural(faults, 'fault')}`] : []),
+  ]
+  const line = parts.join(', and ')
+  return `${line.slice(0, 1).toUpperCase()}${line.slice(1)}.`
+}
+
+/** How many boot what next, most first. */
+function countsOf(rows: readonly MachineRow[]): object[] {
+  const counts = new Map<string, number>()
+  let undecided = 0
+  for (const { next } of rows) {
+    if (next === null) undecided += 1
+    else counts.set(next, (counts.get(next) ?? 0) + 1)
+  }
+  const sorted = [...counts].sort((a, b) => b[1] - a[1])
+  const named = sorted.slice(0, profilesNamed).map(([profile, count]) => ({
+    count: formatCount(count),
+    text: visible(profile),
+    href: `/?${new URLSearchParams({ q: profile })}`,
+  }))
+  const others = sorted.slice(profilesNamed).reduce((sum, [, count]) => sum + count, 0)
+  return [
+    ...named,
+    ...(others > 0 ? [{ count: formatCount(others), text: 'something else', href: '/?sort=next' }] : []),
+    ...(undecided > 0 ? [{ count: formatCount(undecided), text: 'nothing yet', href: '/?sort=next' }] : []),
+  ]
+}
+
+/** Systems whose latest boot failed, newest first. */
+function failingSystems(recent: readonly BootView[], daemon: Daemon): object[] {
+  const seen = new Set<number>()
+  return recent.flatMap((boot) => {
+    if (boot.system === undefined || seen.has(boot.system)) return []
+    seen.add(boot.system)
+    const system = boot.verdict === 'fail' ? daemon.store.queries.getSystem(boot.system) : undefined
+    if (!system) return []
+    const detail = boot.steps.findLast((step) => step.verdict === 'fail')
+    return [{ id: system.id, name: visible(system.name), when: boot.when, outcome: boot.outcome, step: detail }]
+  })
+}
+
+function viewRow(row: MachineRow, boot: BootView | undefined, nowMs: number): object {
+  return {
+    id: row.id,
+    name: visible(row.name),
+    addresses: row.addresses.slice(0, addressesShown).map((address) => address.text),
+    more: Math.max(0, row.addresses.length - addressesShown),
+    next: row.next === null ? undefined : visible(row.next),
+    since: row.since === null ? undefined : moment(row.since, nowMs),
+    by: visible(row.by ?? ''),
+    boot: boot && { verdict: boot.verdict, glyph: glyphs[boot.verdict], outcome: boot.outcome, when: boot.when },
+  }
+}
+
+/** What machines get that no system has. */
+function viewDefault(daemon: Daemon, nowMs: number): object {
+  const next = daemon.store.queries.defaultNextBoot()
+  const undecided = { command: commandLine('pxemngr', 'nextboot', defaultSystem, 'local') }
+  if (!next) return undecided
+  return { id: next.system.id, next: visible(next.profile), since: moment(next.at, nowMs), by: visible(next.by) }
+}
+
+/** Machines that asked and that no system has (now), newest first. */
+function unknownMachines(recent: readonly BootView[], daemon: Daemon): object[] {
+  const found = new Map<string, object>()
+  for (const { mac, ip, when, system } of recent) {
+    if (found.size === unknownMax) break
+    if (mac === undefined || system !== undefined || found.has(mac)) continue
+    const address = parseMac(mac)
+    if (!address || daemon.store.queries.systemsWith(address).length > 0) continue
+    found.set(mac, { mac, ip, when, command: `pxemngr addsystem NAME ${mac}` })
+  }
+  return [...found.values()]
+}
+
+/** The commands that put a first machine on this page, with a profile that is really there. */
+function examples(daemon: Daemon): { readonly text: string; readonly command: string }[] {
+  const profile = daemon.profiles.names().find((name) => name !== 'local') ?? 'local'
+  return [
+    {
+      text: 'Give a machine a name by its MAC, in any spelling:',
+      command: 'pxemngr addsystem web01 52:54:00:12:34:56',
+    },
+    { text: 'Say what it boots next:', command: commandLine('pxemngr', 'nextboot', 'web01', profile) },
+    { text: 'Or many at once, one name and its addresses a line:', command: 'pxemngr addsystem --from machines.txt' },
+  ]
+}
+
+function columnsOf(query: MachinesQuery): object[] {
+  const column = (text: string, key?: SortKey) => {
+    if (!key) return { text }
+    const current = query.sort === key
+    const order = current ? (query.descending ? 'descending' : 'ascending') : 'none'
+    return { text, order, href: urlOf(query, { sort: key, descending: current && !query.descending, page: 1 }) }
+  }
+  return [
+    column('Name', 'name'),
+    column('Addresses'),
+    column('Next boot', 'next'),
+    column('Decided', 'since'),
+    column('Last boot'),
+  ]
+}
+
+function pagerOf(query: MachinesQuery, page: number, pages: number, matching: number): object {
+  const first = matching === 0 ? 0 : (page - 1) * rowsPerPage + 1
+  return {
+    text: `${formatCount(first)}–${formatCount(Math.min(page * rowsPerPage, matching))} of ${formatCount(matching)}`,
+    several: pages > 1,
+    page: formatCount(page),
+    pages: formatCount(pages),
+    previous: page > 1 ? urlOf(query, { page: page - 1 }) : undefined,
+    next: page < pages ? urlOf(query, { page: page + 1 }) : undefined,
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Templates → HTML: every page of the site is one template inside the one layout, rendered with everything escaped.
+ *
+ * `renderPage` is the door for all who answer with a page (login and errors too); `renderFragment` gives the inside of
+ * `<main>` alone, for pages that refresh themselves. Data is plain: strings, numbers, lists; a template decides nothing
+ * but how it looks. Templates are compiled at their first use and kept. Source: WEB.md "Voice and layout".
+ */
+import { Eta } from 'eta'
+import { getAssetText } from '../../assets.ts'
+import { version } from '../../version.ts'
+import { isAtLeast } from '../access.ts'
+import type { Access } from '../env.ts'
+import { assetUrl } from './static.ts'
+
+/** The templates in `templates/pages/`, without the layout and the parts. */
+export type PageName = 'machines' | 'system' | 'login' | 'problem'
+
+/** Places of the left rail; those without a page yet are not in it (`places`). */
+export type Place = 'machines' | 'boots' | 'tests' | 'results' | 'setup'
+
+const places: readonly { readonly place: Place; readonly text: string; readonly href: string }[] = [
+  { place: 'machines', text: 'Machines', href: '/' },
+]
+
+export interface Crumb {
+  readonly text: string
+  /** Absent on the page itself. */
+  readonly href?: string
+}
+
+/** What the layout needs of a page, beside the page's own data. */
+export interface Frame {
+  /** Without the program's name; carries the state (`✕ 3 · machines`). */
+  readonly title: string
+  /** Colour of the tab's icon. */
+  readonly state?: 'ok' | 'fail'
+  readonly place?: Place
+  readonly crumbs?: readonly Crumb[]
+  /** Who looks; absent: nobody is known, and no place is linked. */
+  readonly access?: Access
+  /** What is in the search field. */
+  readonly query?: string
+  /** Sequence number that the page shows: it refreshes itself when later records come; absent: it stays as it is. */
+  readonly seq?: number
+  /** Controls left out, larger, for a screen on the wall (`?wall`). */
+  readonly wall?: boolean
+}
+
+const parts = ['layout', 'time', 'address', 'command'] as const
+
+let eta: Eta | undefined
+
+function engine(): Eta {
+  if (eta) return eta
+  eta = new Eta({ autoEscape: true, cache: true, autoTrim: [false, 'nl'] })
+  for (const name of [...parts, 'machines', 'system', 'login', 'problem']) {
+    eta.loadTemplate(`@${name}`, getAssetText(`templates/pages/${name}.eta`))
+  }
+  return eta
+}
+
+/** A whole HTML document. `data` is what the page's template sees as `it`. */
+export function renderPage(name: PageName, data: object, frame: Frame): string {
+  const access = frame.access
+  const reads = isAtLeast(access?.role ?? null, 'viewer')
+  return engine().render('@layout', {
+    title: `${frame.title} · pxemngr`,
+    name,
+    style: assetUrl('style.css'),
+    script: assetUrl('app.js'),
+    icon: assetUrl(frame.state === 'fail' ? 'favicon-fail.svg' : 'favicon.svg'),
+    places: reads ? places.map((each) => ({ ...each, current: each.place === frame.place })) : [],
+    crumbs: frame.crumbs ?? [],
+    search: reads,
+    query: frame.query ?? '',
+    who: access && access.via !== 'anonymous' ? { name: access.who, role: access.role ?? '' } : null,
+    login: access?.via === 'anonymous',
+    logout: access?.via === 'session',
+    seq: frame.seq,
+    now: Date.now(),
+    wall: frame.wall ?? false,
+    version,
+    main: renderFragment(name, data),
+  })
+}
+
+/** The inside of `<main>`. */
+export function renderFragment(name: PageName, data: object): string {
+  return engine().render(`@${name}`, data)
+}

@@ -1,0 +1,247 @@
+/**
+ * `/system/<id>/`: what this machine boots next and why, its addresses, its decisions, its boots and what was done to it.
+ *
+ * The answer and its steps come from `decideBoot`, the same that TFTP and HTTP ask. Source: WEB.md, DESIGN "Boot",
+ * COMPATIBILITY 4.6 (`/system/<id>/`).
+ */
+import type { Daemon } from '../../commands/daemon.ts'
+import { namesOf, viewRecord } from '../../commands/record.ts'
+import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
+import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
+import { defaultSystem } from '../../domain/name.ts'
+import type { SystemRow } from '../../store/store.ts'
+import { glyphs, readBoots } from './boots.ts'
+import type { Frame } from './render.ts'
+import { commandLine, moment, plural, visible } from './words.ts'
+
+/** As many as 0.8 showed, and one before the first of them to take back to. */
+const decisionsShown = 10
+const bootsShown = 10
+/** Records of the journal; all of them are in `pxemngr history`. */
+const recordsShown = 30
+
+/** What a form was sent with and why it was refused, to be shown beside its field. */
+export interface FormFault {
+  readonly form: string
+  readonly typed: string
+  readonly text: string
+}
+
+export interface SystemOptions {
+  /** Whether the forms are there: the caller may change. */
+  readonly mayChange: boolean
+  readonly nowMs: number
+  readonly fault?: FormFault
+  /** The form that has just been done. */
+  readonly done?: string
+}
+
+/** Data of the template and what the layout needs. */
+export async function viewSystem(
+  daemon: Daemon,
+  system: SystemRow,
+  options: SystemOptions,
+): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
+  const { nowMs } = options
+  const { queries, seq } = daemon.store
+  const [boots, records] = await Promise.all([
+    readBoots(daemon, { system: system.id, limit: bootsShown }, nowMs),
+    daemon.store.history({ system: system.id, limit: recordsShown }).catch(() => undefined),
+  ])
+  const name = visible(system.name)
+  const isDefault = system.name === defaultSystem
+  const addresses = queries.addressesOf(system.id)
+  const answers = isDefault ? [answerFor(daemon)] : addresses.map((address) => answerFor(daemon, address))
+  const decisions = queries.decisionsOf(system.id, decisionsShown)
+  const profiles = new Set(answers.map((answer) => answer.profile))
+  const [only] = answers
+  const own = decisions[0]?.profile
+  const names = records && namesOf(queries, records)
+  const state = headline(name, isDefault, answers, profiles)
+  const data = {
+    id: system.id,
+    name,
+    isDefault,
+    state,
+    same: profiles.size <= 1,
+    answers,
+    addresses: addresses.map((address) => viewAddress(daemon, system, address)),
+    decisions: decisions.map((each) => {
+      const actor = records?.find((record) => record.seq === each.seq)?.actor
+      return {
+        when: moment(each.at, nowMs),
+        profile: visible(each.profile),
+        by: visible(each.by),
+        from: actor ? `${visible(actor.from)}, ${surfaces[actor.surface]}` : '',
+      }
+    }),
+    traced: boots !== undefined,
+    boots: (boots ?? []).map((boot) => ({
+      ...boot,
+      glyph: glyphs[boot.verdict],
+      steps: boot.steps.map((step) => ({ ...step, glyph: glyphs[step.verdict] })),
+    })),
+    records: names
+      ? records
+          .map((record) => viewRecord(record, names))
+          .reverse()
+          .map((entry) => ({
+            seq: entry.seq,
+            when: moment(entry.at, nowMs),
+            who: visible(entry.who),
+            from: visible(entry.from),
+            changes: entry.changes.map(visible),
+          }))
+      : undefined,
+    forms: options.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, options) : undefined,
+    commands: {
+      address: commandLine('pxemngr', 'addsystem', system.name, '52:54:00:12:34:56'),
+      next: commandLine('pxemngr', 'nextboot', system.name, 'local'),
+      history: commandLine('pxemngr', 'history', system.name),
+    },
+  }
+  const booted = profiles.size === 1 && only ? (only.profile ?? 'no answer') : 'depends on the address'
+  return {
+    data,
+    frame: {
+      title: `${name} · ${answers.length === 0 ? 'no address' : booted}`,
+      state: answers.some((answer) => answer.faulty) ? 'fail' : 'ok',
+      place: 'machines',
+      crumbs: [{ text: 'Machines', href: '/' }, { text: name }],
+      seq,
+    },
+  }
+}
+
+const surfaces: Readonly<Record<string, string>> = {
+  cli: 'command line',
+  api: 'API',
+  web: 'page',
+  machine: 'the machine itself',
+  daemon: 'the daemon',
+}
+
+interface Answer {
+  /** The address that asks; absent for `default`. */
+  readonly address: string | undefined
+  /** undefined: it gets no answer. */
+  readonly profile: string | undefined
+  readonly steps: readonly string[]
+  readonly hint: string | undefined
+  /** The profile decided cannot be served. */
+  readonly faulty: boolean
+}
+
+function answerFor(daemon: Daemon, address?: Address): Answer {
+  const question = questionOf(daemon, address)
+  const answer = decideBoot(question, knowledgeOf(daemon))
+  return {
+    address: address?.text,
+    profile: answer.found ? visible(answer.profile) : undefined,
+    steps: answer.why.map(visible),
+    hint: answer.found ? undefined : visible(answer.hint),
+    faulty: answer.found && answer.profile !== answer.decided,
+  }
+}
+
+/** What the machine with this address would ask if it booted now. */
+function questionOf(daemon: Daemon, address: Address | undefined): BootQuestion {
+  if (!address) return { kind: 'default' }
+  switch (address.kind) {
+    case 'mac':
+      return { kind: 'machine', macs: [address.text], ip: ip4Of(ipOfMac(daemon, address)) }
+    case 'ip4':
+      return { kind: 'machine', macs: [], ip: address.text }
+    case 'prefix4':
+      return { kind: 'prefix4', prefix: address.text }
+    default:
+      return address satisfies never
+  }
+}
+
+function ipOfMac(daemon: Daemon, address: Extract<Address, { kind: 'mac' }>): string | undefined {
+  return daemon.neighbourIp(address.text) ?? daemon.store.queries.lastIpOf(address.text)
+}
+
+function ip4Of(text: string | undefined): Ip4 | undefined {
+  const address = text === undefined ? undefined : findAddress(text)
+  return address?.kind === 'ip4' ? address.text : undefined
+}
+
+function knowledgeOf(daemon: Daemon): BootKnowledge {
+  const { queries } = daemon.store
+  return {
+    nextBootOf: (address) => queries.nextBootOf(address),
+    systemsWith: (address) => queries.systemsWith(address),
+    rememberedFor: (address) => queries.rememberedFor(address),
+    defaultNextBoot: () => queries.defaultNextBoot(),
+    profileFault: (profile) => daemon.profiles.fault(profile),
+  }
+}
+
+/** The first line of the page. */
+function headline(
+  name: string,
+  isDefault: boolean,
+  answers: readonly Answer[],
+  profiles: ReadonlySet<string | undefined>,
+): { readonly before: string; readonly profile: string | undefined; readonly after: string } {
+  const [first] = answers
+  if (!first) return { before: `${name} has no address: no machine boots by it.`, profile: undefined, after: '' }
+  if (profiles.size > 1) {
+    return { before: `What ${name} boots depends on the address that asks.`, profile: undefined, after: '' }
+  }
+  const who = isDefault ? 'Machines that no system has' : name
+  if (first.profile === undefined) {
+    return {
+      before: `${who} ${isDefault ? 'get' : 'gets'} no answer: ${first.hint ?? ''}`,
+      profile: undefined,
+      after: '',
+    }
+  }
+  const after = first.faulty ? ', because the profile that was decided cannot be served' : ''
+  return { before: `${who} ${isDefault ? 'boot' : 'boots'}`, profile: first.profile, after: `${after}.` }
+}
+
+function viewAddress(daemon: Daemon, system: SystemRow, address: Address): object {
+  const shared = daemon.store.queries.systemsWith(address.text).filter((each) => each.id !== system.id)
+  return {
+    text: address.text,
+    kind: { mac: 'MAC', ip4: 'IP address', prefix4: 'every machine in' }[address.kind],
+    ip: address.kind === 'mac' ? ipOfMac(daemon, address) : undefined,
+    shared: shared.map(({ id, name }) => ({ id, name: visible(name) })),
+  }
+}
+
+/** The forms, each with what it will do before it does it. */
+function viewForms(
+  daemon: Daemon,
+  system: SystemRow,
+  own: string | undefined,
+  previous: string | undefined,
+  options: SystemOptions,
+): object {
+  const names = daemon.profiles.names()
+  const fault = (form: string) => (options.fault?.form === form ? options.fault : undefined)
+  const addresses = daemon.store.queries.addressesOf(system.id).length
+  return {
+    rename: system.name !== defaultSystem,
+    rawName: system.name,
+    profiles: names.map((name) => ({
+      value: name,
+      text: visible(name),
+      current: name === (fault('nextboot')?.typed ?? own),
+      fault: visible(daemon.profiles.fault(name) ?? ''),
+    })),
+    own: own === undefined ? undefined : visible(own),
+    ownGone: own !== undefined && !names.includes(own),
+    undo:
+      options.done === 'nextboot' && previous !== undefined && previous !== own && names.includes(previous)
+        ? { value: previous, text: visible(previous) }
+        : undefined,
+    done: options.done,
+    goes: plural(addresses, 'address', 'addresses'),
+    otherwise: visible(daemon.store.queries.defaultNextBoot()?.profile ?? ''),
+    faults: { nextboot: fault('nextboot'), rename: fault('rename'), delete: fault('delete') },
+  }
+}

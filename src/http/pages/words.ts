@@ -1,0 +1,102 @@
+/**
+ * How the pages put numbers, times, names and addresses: words for people, the exact value beside them.
+ *
+ * Text that a machine or a person gave is data: what cannot be seen or would turn the line around is written out. HTML
+ * escaping is the templates' (Eta), not done here. Source: WEB.md "Voice and layout", "Behaviour".
+ */
+
+/** A point in time as a page shows it: exact, and how long ago. */
+export interface Moment {
+  /** RFC 3339 UTC, for `<time datetime>`. */
+  readonly at: string
+  /** `2026-11-23 09:05:12 UTC` */
+  readonly exact: string
+  /** `41 s ago`; `in 3 h` for what is yet to come (a clock that was set back). */
+  readonly age: string
+}
+
+const units = [
+  { name: 'd', ms: 86_400_000 },
+  { name: 'h', ms: 3_600_000 },
+  { name: 'min', ms: 60_000 },
+  { name: 's', ms: 1000 },
+] as const
+
+/** Differences below this are clock jitter, not future. */
+const jitterMs = 2000
+
+/** `at`: RFC 3339 or ms since the epoch; undefined where it is neither. */
+export function moment(at: string | number, nowMs: number): Moment | undefined {
+  const ms = typeof at === 'number' ? at : Date.parse(at)
+  // The range of Date; beyond it `toISOString` throws.
+  if (!(Math.abs(ms) <= 8.64e15)) return undefined
+  const iso = new Date(ms).toISOString()
+  const pastMs = nowMs - ms
+  const age =
+    pastMs < -jitterMs ? `in ${formatSpan(-pastMs)}` : pastMs < 1000 ? 'just now' : `${formatSpan(pastMs)} ago`
+  return { at: iso, exact: `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`, age }
+}
+
+/** Its largest unit, whole: `41 s`, `7 min`, `3 h`, `12 d`. */
+function formatSpan(ms: number): string {
+  const unit = units.find((each) => ms >= each.ms) ?? units[3]
+  return `${Math.max(1, Math.floor(ms / unit.ms))} ${unit.name}`
+}
+
+/** `340 ms`, `1.2 s`, `2 min 5 s`; undefined stays undefined. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+}
+
+const sizes = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+
+/** `512 B`, `26.4 KiB`: binary units, one decimal below 100. */
+export function formatBytes(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  while (value >= 1024 && unit < sizes.length - 1) {
+    value /= 1024
+    unit += 1
+  }
+  const digits = unit === 0 || value >= 100 ? 0 : 1
+  return `${value.toFixed(digits)} ${sizes[unit]}`
+}
+
+/** `10,000`. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',')
+}
+
+/** `1 machine`, `412 machines`. */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`
+}
+
+/**
+ * Control characters, line separators and what silently changes the direction or is not seen at all: each as `␛` or
+ * `‹U+202E›`. Joiners inside words (U+200C, U+200D) are text of real languages and stay.
+ */
+const unseen =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
+
+export function visible(text: string): string {
+  return text.replace(unseen, (char) => {
+    const code = char.charCodeAt(0)
+    if (code < 0x20) return String.fromCharCode(0x2400 + code)
+    if (code === 0x7f) return '␡'
+    return `‹U+${code.toString(16).toUpperCase().padStart(4, '0')}›`
+  })
+}
+
+/** A word of a command line that is to be pasted into a shell. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}
+
+/** The words of a command as a line to paste. */
+export function commandLine(...words: readonly string[]): string {
+  return words.map(shellWord).join(' ')
+}

@@ -1,0 +1,249 @@
+/*
+ * What the pages gain where a browser runs scripts; all of them work without it.
+ *
+ * Live: the event stream says that something changed; the page then fetches itself and swaps the parts (`data-live`) whose
+ * text differs, in place. Nothing is inserted or moved: rows that came or went are announced by a bar to click. Keys: see
+ * the list in `keys`. Copy: a click on what has `data-copy`. Ages of `<time>` go on counting.
+ */
+'use strict'
+;(() => {
+  /** Longest that a burst of changes is gathered before the page is fetched. */
+  const gatherMs = 400
+  /** Ages are brought up to date this often. */
+  const ageMs = 10_000
+  const copiedMs = 1_200
+
+  const main = document.getElementById('main')
+  const bar = document.getElementById('live')
+  document.documentElement.classList.add('scripted')
+
+  // Live
+
+  const parts = (root) => new Map([...root.querySelectorAll('[data-live]')].map((part) => [part.dataset.live, part]))
+  const rowsOf = (map) => [...map.keys()].filter((key) => key.startsWith('system-'))
+  /** Text and links decide whether a part differs; ages alone do not, they are counted here. */
+  const essence = (part) => {
+    const copy = part.cloneNode(true)
+    for (const time of copy.querySelectorAll('time')) time.textContent = ''
+    for (const details of copy.querySelectorAll('details')) details.removeAttribute('open')
+    for (const mark of copy.querySelectorAll('[data-copied]')) mark.removeAttribute('data-copied')
+    return copy.innerHTML
+  }
+
+  let gathering
+  let fetching = false
+  let again = false
+
+  const refresh = async () => {
+    gathering = undefined
+    if (fetching) {
+      again = true
+      return
+    }
+    fetching = true
+    try {
+      const url = new URL(location.href)
+      url.hash = ''
+      url.searchParams.set('fragment', '')
+      const answer = await fetch(url, { headers: { accept: 'text/html' }, cache: 'no-store' })
+      if (answer.ok) swap(await answer.text(), answer.headers.get('x-page-title'))
+    } catch {
+      // The server is away: the event stream comes back by itself, and the page is fetched then.
+    } finally {
+      fetching = false
+      if (again) {
+        again = false
+        gather()
+      }
+    }
+  }
+  const gather = () => {
+    if (document.hidden) return
+    gathering ??= setTimeout(refresh, gatherMs)
+  }
+
+  const swap = (html, title) => {
+    const fresh = new DOMParser().parseFromString(`<main>${html}</main>`, 'text/html')
+    const now = parts(main)
+    const then = parts(fresh)
+    for (const [key, part] of now) {
+      const next = then.get(key)
+      if (!next || essence(next) === essence(part)) continue
+      // What a person is typing in or has selected stays until it is let go.
+      if (part.contains(document.activeElement) && document.activeElement.matches('input, select')) continue
+      const open = [...part.querySelectorAll('details')].map((details) => details.open)
+      const focused = [...part.querySelectorAll('a, button, summary')].indexOf(document.activeElement)
+      part.className = next.className
+      part.replaceChildren(...next.childNodes)
+      part.querySelectorAll('details').forEach((details, at) => {
+        if (open[at] !== undefined) details.open = open[at]
+      })
+      if (focused >= 0) part.querySelectorAll('a, button, summary')[focused]?.focus({ preventScroll: true })
+      part.classList.remove('fresh')
+      void part.offsetWidth
+      part.classList.add('fresh')
+    }
+    if (title) document.title = `${decodeURIComponent(title)} · pxemngr`
+    announce(rowsOf(now), rowsOf(then))
+  }
+
+  const announce = (now, then) => {
+    const came = then.filter((key) => !now.includes(key)).length
+    const went = now.filter((key) => !then.includes(key)).length
+    if (came + went === 0) {
+      bar.replaceChildren()
+      return
+    }
+    const link = document.createElement('a')
+    link.href = location.href
+    const words = [...(came > 0 ? [`${came} new`] : []), ...(went > 0 ? [`${went} gone`] : [])]
+    link.textContent = `${words.join(', ')}: show`
+    link.addEventListener('click', (event) => {
+      event.preventDefault()
+      location.reload()
+    })
+    bar.replaceChildren(link)
+  }
+
+  /** The last record that this page knows of; the stream resumes behind it. */
+  let seq = document.body.dataset.seq
+  let events
+  const follow = () => {
+    events?.close()
+    events = new EventSource(`/api/v1/events?after=${seq}`)
+    const changed = (event) => {
+      if (event.lastEventId !== '') seq = event.lastEventId
+      gather()
+    }
+    events.addEventListener('record', changed)
+    events.addEventListener('reset', changed)
+    let lost = false
+    events.addEventListener('error', () => {
+      lost = true
+    })
+    events.addEventListener('open', () => {
+      if (!lost) return
+      lost = false
+      // The server may be another version now: a screen on the wall takes all of it.
+      if (document.body.classList.contains('wall')) location.reload()
+      else gather()
+    })
+  }
+  if (seq !== undefined && window.EventSource) {
+    if (!document.hidden) follow()
+    // Browsers allow a server six connections in all: a page that nobody sees holds none.
+    document.addEventListener('visibilitychange', () => {
+      events?.close()
+      if (document.hidden) return
+      follow()
+      gather()
+    })
+    addEventListener('pagehide', () => events?.close())
+    addEventListener('pageshow', (event) => {
+      if (event.persisted) follow()
+    })
+  }
+
+  // Ages, in the words of the server (src/http/pages/words.ts)
+
+  const units = [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+    ['s', 1000],
+  ]
+  /** What this machine's clock is ahead of the server's. */
+  const aheadMs = Date.now() - Number(document.body.dataset.now)
+  setInterval(() => {
+    if (document.hidden) return
+    for (const time of document.querySelectorAll('main time')) {
+      const past = Date.now() - aheadMs - Date.parse(time.dateTime)
+      if (!(past >= 1000)) continue
+      const [name, ms] = units.find(([, each]) => past >= each)
+      const text = `${Math.floor(past / ms)} ${name} ago`
+      if (time.textContent !== text) time.textContent = text
+    }
+  }, ageMs)
+
+  // Copy
+
+  const copy = async (element) => {
+    try {
+      await navigator.clipboard.writeText(element.dataset.copy)
+    } catch {
+      // Without a secure context there is no clipboard: the text is selected, ready for the keys people know.
+      getSelection().selectAllChildren(element)
+      return
+    }
+    element.dataset.copied = ''
+    setTimeout(() => element.removeAttribute('data-copied'), copiedMs)
+  }
+  document.addEventListener('click', (event) => {
+    const element = event.target.closest?.('[data-copy]')
+    if (element && String(getSelection()) === '') copy(element)
+  })
+
+  // Keys
+
+  const keys = [
+    ['/', 'find a machine'],
+    ['j', 'next row'],
+    ['k', 'row before'],
+    ['Enter', 'open the row'],
+    ['c', 'copy its first address'],
+    ['?', 'these keys'],
+  ]
+  const rows = () => [...document.querySelectorAll('[data-rows] tbody tr')]
+  let current
+  const mark = (row) => {
+    if (!row) return
+    current?.classList.remove('current')
+    current = row
+    row.classList.add('current')
+    row.querySelector('a')?.focus({ preventScroll: true })
+    row.scrollIntoView({ block: 'nearest' })
+  }
+  const step = (by) => {
+    const all = rows()
+    const at = all.indexOf(current)
+    mark(at < 0 ? all[by > 0 ? 0 : all.length - 1] : all[at + by])
+  }
+  const showKeys = () => {
+    const dialog = document.createElement('dialog')
+    dialog.setAttribute('aria-label', 'Keys')
+    const list = document.createElement('dl')
+    for (const [key, text] of keys) {
+      const term = document.createElement('dt')
+      const name = document.createElement('kbd')
+      name.textContent = key
+      term.append(name)
+      const meaning = document.createElement('dd')
+      meaning.textContent = text
+      list.append(term, meaning)
+    }
+    const close = document.createElement('button')
+    close.textContent = 'Close'
+    close.addEventListener('click', () => dialog.close())
+    dialog.append(list, close)
+    dialog.addEventListener('close', () => dialog.remove())
+    document.body.append(dialog)
+    dialog.showModal()
+  }
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog')) return
+    const typing = event.target.matches('input, select, textarea')
+    if (event.key === 'Escape' && typing) event.target.blur()
+    if (typing) return
+    const actions = {
+      '/': () => document.getElementById('q')?.select(),
+      j: () => step(1),
+      k: () => step(-1),
+      c: () => copy(current?.querySelector('[data-copy]') ?? document.querySelector('main [data-copy]')),
+      '?': showKeys,
+    }
+    const action = actions[event.key]
+    if (!action) return
+    event.preventDefault()
+    action()
+  })
+})()
