@@ -115,7 +115,7 @@ function inWorld(
       await run(world, t)
     } catch (error) {
       const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      throw new Error(what + made.map((each) => each.logs()).join(''), { cause: error })
+      throw new Error(what + made.map((each) => each.logs()).join(''))
     } finally {
       for (const each of made) await each.close()
     }

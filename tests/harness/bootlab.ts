@@ -124,7 +124,7 @@ export async function withBootLab(guest: GuestFiles, use: (lab: BootLab) => Prom
       `DHCP\n${tail(dhcp?.log() ?? 'not started')}`,
     ]
     const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    throw new Error([what, ...logs].join('\n\n==== '), { cause: error })
+    throw new Error([what, ...logs].join('\n\n==== '))
   } finally {
     for (const close of closing.reverse()) await close()
     network.close()
