@@ -8,7 +8,7 @@
 import { type Command, type Form, linesType } from '../commands/definition.ts'
 import { commands } from '../commands/index.ts'
 import { localForms } from '../commands/local.ts'
-import { Refusal } from '../domain/errors.ts'
+import { Refusal, type RefusalKind, refusalKinds } from '../domain/errors.ts'
 import { mainUsage, parseArguments, type Typed, UsageError, usageOf } from './arguments.ts'
 import { callDaemon } from './client.ts'
 import type { Io } from './io.ts'
@@ -55,9 +55,11 @@ async function run(argv: readonly string[], io: Io, out: Printer): Promise<numbe
       await printHelp(parsed.form, out)
       return 0
     case 'serve':
-      return io.runLocal('serve', { argv: parsed.argv })
+      return runHere('serve', { argv: parsed.argv }, io)
     case 'command': {
-      const command = commands.find(({ name }) => name === parsed.form.name)
+      const { name } = parsed.form
+      if (name === 'repair' || name === 'restore') return runHere(name, parsed.typed, io)
+      const command = commands.find((each) => each.name === name)
       try {
         if (command) return await runCommand(command, parsed.typed, parsed.global, io, out)
         return await runLocalForm(parsed.form, parsed.typed, io, out)
@@ -69,8 +71,22 @@ async function run(argv: readonly string[], io: Io, out: Printer): Promise<numbe
   }
 }
 
+/** The daemon's half of the executable is a program of its own with a `Refusal` of its own: known by its name and kind. */
+async function runHere(
+  name: Parameters<Io['runLocal']>[0],
+  typed: Readonly<Record<string, unknown>>,
+  io: Io,
+): Promise<number> {
+  try {
+    return await io.runLocal(name, typed)
+  } catch (error) {
+    const kind = error instanceof Error && error.name === 'Refusal' && 'kind' in error ? error.kind : undefined
+    if (!(error instanceof Error) || typeof kind !== 'string' || !Object.hasOwn(refusalKinds, kind)) throw error
+    throw new Refusal(kind as RefusalKind, error.message, { cause: error })
+  }
+}
+
 async function runLocalForm(form: Form, typed: Typed, io: Io, out: Printer): Promise<number> {
-  if (form.name === 'repair' || form.name === 'restore') return io.runLocal(form.name, typed)
   const { shell, command } = typed
   if (form.name === 'completion') {
     const { completionScript } = await import('./completion.ts')

@@ -423,12 +423,29 @@ describe('commands without a daemon', () => {
     ])
     assert.deepEqual((await run(['restore', '--', '-f'])).local, [['restore', { file: '-f' }]])
   })
-  it('what they refuse keeps its line: a fault of the configuration is one line', async () => {
-    const runLocal = async (): Promise<number> => {
-      throw new Refusal('usage', '--http: "x" is not allowed: …')
+  it('what they refuse keeps its line, also where the class is that of another bundle', async () => {
+    const line = '--http: "x" is not allowed: …'
+    const foreign = Object.assign(new Error(line), { name: 'Refusal', kind: 'usage' })
+    for (const error of [new Refusal('usage', line), foreign]) {
+      const runLocal = async (): Promise<number> => {
+        throw error
+      }
+      for (const argv of [['serve', '--http', 'x'], ['repair'], ['restore', 'f']]) {
+        const ran = await run(argv, { runLocal })
+        assert.deepEqual([ran.status, ran.stderr], [2, `${line}\n`])
+      }
     }
-    const ran = await run(['serve', '--http', 'x'], { runLocal })
-    assert.deepEqual([ran.status, ran.stderr], [2, '--http: "x" is not allowed: …\n'])
+  })
+  it('a fault of ours is thrown on, not taken for a refusal', async () => {
+    for (const error of [
+      new TypeError('bug'),
+      Object.assign(new Error('x'), { name: 'Refusal', kind: 'constructor' }),
+    ]) {
+      const runLocal = async (): Promise<number> => {
+        throw error
+      }
+      await assert.rejects(run(['serve'], { runLocal }), error)
+    }
   })
   it('licenses prints the notices', async () => {
     assert.equal((await run(['licenses'])).stdout, 'asset NOTICES\n')
