@@ -43,6 +43,8 @@ export interface Daemon {
   neighbourIp(mac: Mac): string | undefined
   /** Every reason why `status` is degraded, one line each. */
   degraded(): string[]
+  /** What is worth knowing but leaves `status` at exit 0, one line each. */
+  notices(): string[]
   /** The latest transfers, newest first, and how many are under way. */
   transfers(): { active: number; recent: readonly TransferRecord[] }
   /** Boots as the trace kept them, newest first; rows are plain JSON objects. */

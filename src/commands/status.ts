@@ -32,6 +32,8 @@ const result = v.strictObject({
   ready: v.boolean(),
   /** Every reason, one line each; empty if all is well. */
   degraded: v.array(v.string()),
+  /** Worth knowing, but nothing is wrong. */
+  notices: v.array(v.string()),
   listeners: v.strictObject({
     tftp: v.array(v.string()),
     http: v.array(v.string()),
@@ -67,6 +69,7 @@ export const status = defineCommand({
       uptime: Math.max(0, Math.floor((Date.now() - daemon.startedMs) / 1000)),
       ready: daemon.ready,
       degraded: daemon.degraded(),
+      notices: daemon.notices(),
       listeners: {
         tftp: [...daemon.listeners.tftp],
         http: [...daemon.listeners.http],
@@ -100,6 +103,7 @@ export const status = defineCommand({
     out.line(`Loaders: ${now.loaders.length > 0 ? now.loaders.join(', ') : 'none'}`)
     out.line(`State: ${now.degraded.length > 0 ? 'degraded' : now.ready ? 'ok' : 'starting'}`)
     for (const reason of now.degraded) out.line(`Degraded: ${reason}`)
+    for (const notice of now.notices) out.line(`Notice: ${notice}`)
     for (const one of now.transfers ?? []) printTransfer(one, out)
   },
   exitStatus: ({ degraded }) => (degraded.length > 0 ? 1 : 0),

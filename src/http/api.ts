@@ -16,6 +16,7 @@ import { status } from '../commands/status.ts'
 import { getSystem } from '../commands/system.ts'
 import { apiPrefix, commandPath } from '../commands/wire.ts'
 import { Refusal } from '../domain/errors.ts'
+import type { Log } from '../log.ts'
 import { actorOf } from './auth.ts'
 import type { HttpApp, HttpContext } from './env.ts'
 import { parseJsonObject, readBody } from './json.ts'
@@ -64,9 +65,9 @@ export const bootsQuery = v.strictObject({
   limit: v.exactOptional(v.pipe(wholeNumber, v.minValue(1), v.maxValue(bootsMax))),
 })
 
-export function mountApi(app: HttpApp, daemon: Daemon): void {
+export function mountApi(app: HttpApp, daemon: Daemon, log: Log): void {
   for (const command of commands) {
-    app.post(commandPath(command), (c) => call(c, daemon, command))
+    app.post(commandPath(command), (c) => call(c, daemon, command, log))
   }
   for (const { path, query, command } of readings) {
     app.get(`${apiPrefix}/${path}`, async (c) => {
@@ -81,7 +82,7 @@ export function mountApi(app: HttpApp, daemon: Daemon): void {
   })
 }
 
-async function call(c: HttpContext, daemon: Daemon, command: Command): Promise<Response> {
+async function call(c: HttpContext, daemon: Daemon, command: Command, log: Log): Promise<Response> {
   const type = c.req.header('content-type')
   if (!/^application\/json *(;|$)/i.test(type ?? '')) {
     const detail = `the body has to be application/json${type === undefined ? '' : `, not ${type.slice(0, 80)}`}`
@@ -93,7 +94,13 @@ async function call(c: HttpContext, daemon: Daemon, command: Command): Promise<R
   const body = parseJsonObject(await readBody(c.req.raw.body, bodyMaxBytes))
   const args: unknown = validateArguments(command.name, command.args, body)
   const context = contextOf(c, daemon)
-  if (command.stream && (command.stream.when?.(args) ?? true)) return streamAnswer(command.stream, context, args)
+  if (command.stream && (command.stream.when?.(args) ?? true)) {
+    return streamAnswer(command.stream, context, args, (error) => {
+      log.error('an answer broke off half-way', { command: command.name, error })
+      c.env.outgoing?.destroy()
+      return c.env.outgoing !== undefined
+    })
+  }
   return answer(c, await command.run(context, args))
 }
 

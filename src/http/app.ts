@@ -55,7 +55,7 @@ export function createManagementApp(daemon: Daemon, options: ManagementOptions):
   app.notFound((c) => answerProblem(notFound(c.req.path).toProblem(), c, options.problemPage))
   app.use(account(options.metrics), guard(auth))
 
-  mountApi(app, daemon)
+  mountApi(app, daemon, options.log)
   mountLogin(app, auth, options.loginPage)
   const events = mountEvents(app, daemon, options.events)
   declareFigures(options.metrics, daemon, events)
@@ -123,7 +123,8 @@ function admit(
       throw new Refusal('forbidden', `this needs the role ${least}; ${access.who} has ${access.role}`)
     }
     if (rule.method === 'GET' && !rule.path.startsWith(apiPrefix) && c.req.header('accept')?.includes('text/html')) {
-      return c.redirect(`/login/?next=${encodeURIComponent(new URL(c.req.url).pathname)}`, 303)
+      const { pathname, search } = new URL(c.req.url)
+      return c.redirect(`/login/?next=${encodeURIComponent(pathname + search)}`, 303)
     }
     throw new Refusal('unauthorized', 'this needs a token: `Authorization: Bearer TOKEN` (pxemngr token add NAME)')
   }

@@ -133,10 +133,8 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
     const body = new ReadableStream<Uint8Array>(
       {
         start(controller) {
-          client.cut = (reason) => {
-            controller.error(new Error(reason))
-            c.env.outgoing?.destroy()
-          }
+          // A destroyed response cancels this stream; without one (no server beneath) the stream itself has to fail.
+          if (!c.env.outgoing) client.cut = (reason) => controller.error(new Error(reason))
           controller.enqueue(encoder.encode(`retry: ${retryMs}\nid: ${client.last}\n\n`))
         },
         async pull(controller) {

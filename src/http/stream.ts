@@ -8,7 +8,13 @@ import type { CallContext, Stream } from '../commands/definition.ts'
 /** Bytes on their way to a client that reads slowly, before the sender waits. */
 const bufferedMaxBytes = 256 * 1024
 
-export async function streamAnswer<A>(stream: Stream<A>, context: CallContext, args: A): Promise<Response> {
+/** `breakOff` is told what failed half-way; true: it has broken the connection, so that the stream need not fail. */
+export async function streamAnswer<A>(
+  stream: Stream<A>,
+  context: CallContext,
+  args: A,
+  breakOff: (error: unknown) => boolean,
+): Promise<Response> {
   const abort = new AbortController()
   let wake: () => void = () => {}
   let started: () => void = () => {}
@@ -46,7 +52,7 @@ export async function streamAnswer<A>(stream: Stream<A>, context: CallContext, a
     },
     (error: unknown) => {
       if (!answered) throw error
-      if (!abort.signal.aborted) sink?.error(error)
+      if (!abort.signal.aborted && !breakOff(error)) sink?.error(error)
     },
   )
   await Promise.race([firstBytes, sent])

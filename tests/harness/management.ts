@@ -78,7 +78,6 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     neighbourIp: (mac) => neighbours.get(mac),
     degraded: () => degraded,
     notices: () => [],
-    notices: () => [],
     transfers: () => ({ active: 0, recent: [] }),
     boots: async () => [],
   }

@@ -226,6 +226,14 @@ test('a login leads to a path of this server only', async () => {
   }
 })
 
+test('a browser that may not read is led to the login and back; a program gets 401', async () => {
+  anonymous = 'none'
+  const answer = await m.overTcp('/metrics?x=1', { headers: { accept: 'text/html,*/*' } })
+  assert.equal(answer.status, 303)
+  assert.equal(answer.headers.get('location'), '/login/?next=%2Fmetrics%3Fx%3D1')
+  assert.equal((await m.overTcp('/api/v1/status', { headers: { accept: 'text/html,*/*' } })).status, 401)
+})
+
 test('answers of the management plane carry the headers that keep browsers from framing and sniffing', async () => {
   for (const path of ['/login/', '/api/v1/status', '/nosuch']) {
     const { headers } = await m.overTcp(path)
