@@ -156,6 +156,15 @@ export class Engine {
   }
 }
 
+/**
+ * Runs `then` when every packet that has reached us by now has been read: an ACK and the client's next RRQ come to two
+ * sockets, and the loop may look at them in either order. The first turn ends the look at what was already found
+ * readable, the second comes after a full look at all sockets.
+ */
+export function afterSockets(then: () => void): void {
+  setImmediate(() => setImmediate(then))
+}
+
 function recordOf(running: Running): TransferRecord {
   const { transfer, from, startedMs } = running
   return {

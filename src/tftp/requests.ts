@@ -6,9 +6,10 @@
  * process".
  */
 import type { RemoteInfo } from 'node:dgram'
+import type { Log } from '../log.ts'
 import { BytesSource } from './bytes-source.ts'
 import { type Client, type ClientKey, clientKey } from './client.ts'
-import { type Engine, type Line, type Owners, Running, refusedRecord } from './engine.ts'
+import { afterSockets, type Engine, type Line, type Owners, Running, refusedRecord } from './engine.ts'
 import type { FileDesk } from './file-desk.ts'
 import type { TransferActivity } from './file-messages.ts'
 import { type FileWorkers, WorkerOwned } from './file-workers.ts'
@@ -34,6 +35,7 @@ export interface Office {
   readonly poolOf: ((local: string) => PortPool) | undefined
   readonly onTransfer: (record: TransferRecord) => void
   readonly onActivity: ((activity: TransferActivity) => void) | undefined
+  readonly log: Log
   /** No new transfers any more. */
   closing: boolean
 }
@@ -44,6 +46,8 @@ export class RequestPort {
   readonly #local: string
   readonly #listener: () => Listener
   readonly #owners: Owners<WorkerOwned> = new Map()
+  /** Requests that wait until the sockets are read: later ones must not overtake them. */
+  #waiting = 0
 
   constructor(office: Office, local: string, listener: () => Listener) {
     this.#office = office
@@ -57,10 +61,31 @@ export class RequestPort {
     if (opcode === opcodes.RRQ || opcode === opcodes.WRQ) {
       const request = parse(packet)
       // What cannot be parsed is met with silence, as is everything else at the request port.
-      if (request?.kind === 'rrq' || request?.kind === 'wrq') this.#request(request, packet, from, key)
+      if (request?.kind === 'rrq' || request?.kind === 'wrq') this.#hand(request, packet, from, key)
     } else if (!this.#office.poolOf) {
       const owner = this.#owners.get(key)
       if (owner instanceof Running) owner.receive(packet)
+    }
+  }
+
+  #hand(request: Request, datagram: Buffer, from: RemoteInfo, key: ClientKey): void {
+    if (this.#waiting === 0 && !(this.#owners.get(key) instanceof Running)) {
+      this.#answer(request, datagram, from, key)
+      return
+    }
+    this.#waiting++
+    afterSockets(() => {
+      this.#waiting--
+      this.#answer(request, datagram, from, key)
+    })
+  }
+
+  /** One request must not end the others: a descriptor or a port that could not be had is this client's loss. */
+  #answer(request: Request, datagram: Buffer, from: RemoteInfo, key: ClientKey): void {
+    try {
+      this.#request(request, datagram, from, key)
+    } catch (error) {
+      this.#office.log.error(`TFTP request from ${from.address} could not be answered`, { name: request.name, error })
     }
   }
 

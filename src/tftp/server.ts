@@ -82,18 +82,12 @@ export async function openTftpServer(options: TftpServerOptions): Promise<TftpSe
     poolOf: singlePort ? undefined : (local) => pools.of(local),
     onTransfer,
     onActivity,
+    log,
     closing: false,
   }
   const listeners = new Listeners((local, listener) => {
     const port = new RequestPort(office, local, listener)
-    return (packet, from) => {
-      try {
-        port.receive(packet, from)
-      } catch (error) {
-        // One request must not end the others: a descriptor or a port that could not be had.
-        log.error(`TFTP request from ${from.address} could not be answered`, { error })
-      }
-    }
+    return (packet, from) => port.receive(packet, from)
   }, log)
   listeners.open(options.listen)
   try {

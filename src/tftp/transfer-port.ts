@@ -23,8 +23,6 @@ export class TransferPort {
   readonly shared: boolean
   /** Whether the connected socket is in use. */
   connected = false
-  /** The client last served: its next transfer gets another port. */
-  lastClient: ClientKey = -1
 
   constructor(socket: Socket, shared: boolean) {
     this.socket = socket
@@ -49,12 +47,11 @@ export class TransferPort {
 
   /** A line over the port's own socket. */
   line(client: Client, key: ClientKey): Line {
-    this.lastClient = key
     return new PortLine(this, client, key)
   }
 
   /** A line over a socket connected to the client; only on a `shared` port without one. Throws where no socket can be had. */
-  connectedLine(client: Client, key: ClientKey): Line {
+  connectedLine(client: Client): Line {
     const socket = openSocket(this.address, this.port, true)
     try {
       socket.connectSync(client.port, client.address)
@@ -62,7 +59,6 @@ export class TransferPort {
       socket.close()
       throw error
     }
-    this.lastClient = key
     return new ConnectedLine(this, socket, client)
   }
 
@@ -192,21 +188,23 @@ export class PortPool {
   }
 
   #connectedLine(client: Client, key: ClientKey): Line | undefined {
-    const port = this.#idle(key) ?? this.#add()
+    const place = placeOf(key)
+    const port = this.#idle(place) ?? this.#add()
     if (!port) return undefined
+    this.#lastPort[place] = this.#next + 1
     try {
-      return port.connectedLine(client, key)
+      return port.connectedLine(client)
     } catch {
       // No descriptor, or no route to connect by: the port's own socket does it, and a lost packet is repeated.
       return undefined
     }
   }
 
-  #idle(key: ClientKey): TransferPort | undefined {
+  #idle(place: number): TransferPort | undefined {
     for (let i = 0; i < this.#ports.length; i++) {
       this.#next = (this.#next + 1) % this.#ports.length
       const port = this.#ports[this.#next]
-      if (port && !port.connected && port.lastClient !== key) return port
+      if (port && !port.connected && this.#lastPort[place] !== this.#next + 1) return port
       // Under load most are taken: growing is cheaper than a long search.
       if (i >= IDLE_SEARCH && this.#ports.length < this.#portsMax && !this.#exhausted) return undefined
     }
@@ -231,7 +229,7 @@ export class PortPool {
     try {
       const port = this.#bind()
       if (port) {
-        this.#ports.push(port)
+        this.#next = this.#ports.push(port) - 1
         return port
       }
     } catch (error) {

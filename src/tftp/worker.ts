@@ -7,7 +7,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Client, clientKey } from './client.ts'
-import { Engine, type Owners, type Running } from './engine.ts'
+import { afterSockets, Engine, type Owners, type Running } from './engine.ts'
 import { FileDesk } from './file-desk.ts'
 import type { FromWorker, Serve, ToWorker, WorkerSettings } from './file-messages.ts'
 import { parse } from './packet.ts'
@@ -83,8 +83,7 @@ function runWorker(settings: WorkerSettings, send: (message: FromWorker) => void
       return
     }
     waiting++
-    // The check phase comes after all sockets that were readable have been read.
-    setImmediate(() => {
+    afterSockets(() => {
       waiting--
       serve(message)
     })
