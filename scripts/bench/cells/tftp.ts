@@ -9,7 +9,12 @@ import { startPxemngr } from '../servers/pxemngr.ts'
 import { type Server, type StartServer, startServers } from '../servers/server.ts'
 import { tftpPeers } from '../servers/tftp-peers.ts'
 
-export const blksize = 'blksize=1408'
+const blksize = 'blksize=1408'
+/**
+ * Each machine that asks for its configuration has an address of its own: which MAC booted from which address is
+ * remembered, and a thousand machines that seem to share one would change that at each read.
+ */
+export const readOptions: readonly string[] = [blksize, 'sources=127.100.0.0']
 const systems = 1000
 
 export const readMetrics: readonly Metric[] = [
@@ -65,7 +70,7 @@ export const configurationReads: Cell = {
   prepare: (bench) =>
     contestOf(bench, { pxemngr: startPxemngr(systems), ...tftpPeers }, (server, work) => {
       const list = work.configurations(systems)
-      const options = ['clients=64', blksize, `seconds=${readSeconds(bench)}`]
+      const options = ['clients=64', ...readOptions, `seconds=${readSeconds(bench)}`]
       const measure = (): Promise<Sample> =>
         measureReads(server, () => bench.load.tftp(tftpAddress(server), list, options))
       return [{ name: server.name, measure }]
@@ -152,7 +157,7 @@ function besideDownloads(bench: Bench, server: Server, work: Work, windowsize: n
   const at = tftpAddress(server)
   const seconds = readSeconds(bench)
   const read = (): Promise<Load> =>
-    bench.load.tftp(at, work.configurations(systems), ['clients=16', blksize, `seconds=${seconds}`])
+    bench.load.tftp(at, work.configurations(systems), ['clients=16', ...readOptions, `seconds=${seconds}`])
   return async () => {
     if (windowsize === 0) return measureReads(server, read)
     const words = ['clients=8', blksize, `windowsize=${windowsize}`, `seconds=${seconds + 2 * leadSeconds}`]

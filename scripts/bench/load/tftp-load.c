@@ -5,6 +5,9 @@
  *   tftp-load HOST PORT LIST clients=64 blksize=1408 windowsize=1 seconds=2     as many reads as fit
  *   tftp-load HOST PORT LIST clients=8 blksize=1408 windowsize=16 reads=1       so many reads a client
  *
+ * `sources=127.100.0.0` lets the reader of the list's first file have the address after it, of the second the next, and so
+ * on: each machine has an address of its own (all of 127/8 is this host's).
+ *
  * In `seconds` mode what is under way at the end is aborted with an ERROR; its bytes count, it is no read. The clock of
  * a read runs from before its socket is opened until its last block is here and right. A packet that gets no answer for
  * a second is sent again; after five the read is an error.
@@ -32,7 +35,7 @@ struct client {
 };
 
 static struct client clients[CLIENTS_MAX];
-static struct sockaddr_in server;
+static struct sockaddr_in server, sources;
 static struct target *targets;
 static size_t target_count, next_target;
 static struct results results;
@@ -73,9 +76,15 @@ static void begin_read(struct client *c) {
   c->active = 0;
   if (seconds > 0 ? now >= deadline : c->reads_left == 0) return;
   if (c->reads_left > 0) c->reads_left--;
-  c->target = &targets[next_target++ % target_count];
+  size_t index = next_target++ % target_count;
+  c->target = &targets[index];
   c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (c->fd < 0) die("socket", c->target->name);
+  if (sources.sin_family) {
+    struct sockaddr_in own = sources;
+    own.sin_addr.s_addr = htonl(ntohl(sources.sin_addr.s_addr) + 1 + (uint32_t)index);
+    if (bind(c->fd, (struct sockaddr *)&own, sizeof own) < 0) die("bind", c->target->name);
+  }
   c->active = 1;
   active_count++;
   c->started = now;
@@ -253,7 +262,8 @@ static void send_again(uint64_t now) {
 static void read_options(int argc, char **argv) {
   for (int i = 4; i < argc; i++) {
     unsigned value;
-    if (sscanf(argv[i], "clients=%u", &value) == 1 && value >= 1 && value <= CLIENTS_MAX) client_count = value;
+    if (!strncmp(argv[i], "sources=", 8) && inet_pton(AF_INET, argv[i] + 8, &sources.sin_addr) == 1) sources.sin_family = AF_INET;
+    else if (sscanf(argv[i], "clients=%u", &value) == 1 && value >= 1 && value <= CLIENTS_MAX) client_count = value;
     else if (sscanf(argv[i], "blksize=%u", &value) == 1 && value >= 8 && value <= BLKSIZE_MAX) blksize = value;
     else if (sscanf(argv[i], "windowsize=%u", &value) == 1 && value >= 1 && value <= WINDOW_MAX) windowsize = value;
     else if (sscanf(argv[i], "reads=%u", &value) == 1 && value >= 1) reads_each = value;
@@ -268,7 +278,7 @@ int main(int argc, char **argv) {
   server.sin_family = AF_INET;
   if (argc >= 4) read_options(argc, argv);
   if (argc < 4 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1 || (seconds > 0) == (reads_each > 0)) {
-    fprintf(stderr, "usage: tftp-load HOST PORT LIST clients=N blksize=N windowsize=N (seconds=S | reads=N)\n");
+    fprintf(stderr, "usage: tftp-load HOST PORT LIST clients=N blksize=N windowsize=N [sources=A] (seconds=S | reads=N)\n");
     return 2;
   }
   server.sin_port = htons((uint16_t)atoi(argv[2]));
