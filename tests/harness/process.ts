@@ -37,6 +37,8 @@ const running = new Set<ChildProcessWithoutNullStreams>()
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
+// A test that takes too long is ended by a signal, which by itself skips what is to be done at exit.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 /** Starts `words[0]` with the rest as arguments. Standard input is an open pipe. */
 export function start(words: readonly string[], options: StartOptions = {}): Running {
