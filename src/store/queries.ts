@@ -74,6 +74,14 @@ export function createQueries(database: Database): Queries {
       return row && toProfile(row)
     },
     listProfiles: () => all('SELECT id, name, available FROM profile ORDER BY id').map(toProfile),
+    nextBootProfiles: () =>
+      all(
+        'SELECT d.profile, count(*), min(s.name) FROM system s JOIN decision d ON d.id = s.decision GROUP BY d.profile',
+      ).map(([profile, systems, first]) => ({
+        profile: String(profile),
+        systems: Number(systems),
+        first: String(first),
+      })),
     findToken: (hash) => token(get(`SELECT ${tokenColumns} FROM token WHERE hash = ?`, [hash])),
     findTokenByName: (name) =>
       token(get(`SELECT ${tokenColumns} FROM token WHERE name = ? ORDER BY revoked, id DESC LIMIT 1`, [name])),

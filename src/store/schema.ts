@@ -93,10 +93,9 @@ export function seqOf(database: Database): number {
 /** Content of every table in a stable order: equal content, equal text. For tests and `repair`, not for speed. */
 export function dumpContent(database: Database): string {
   const names = database.all(`SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name`)
-  const lines: string[] = []
-  for (const [name] of names) {
-    for (const row of database.all(`SELECT * FROM "${name}" ORDER BY 1, 2`))
-      lines.push(`${name} ${JSON.stringify(row)}`)
-  }
+  const lines = names.flatMap(([name]) => {
+    const rows = database.all(`SELECT * FROM "${name}"`)
+    return rows.map((row) => `${name} ${JSON.stringify(row)}`).sort()
+  })
   return lines.join('\n')
 }

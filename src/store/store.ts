@@ -63,6 +63,8 @@ export interface Queries {
   lastIpOf(mac: Mac): string | undefined
   findProfile(name: string): ProfileRow | undefined
   listProfiles(): ProfileRow[]
+  /** Profiles that are some system's next boot, with how many and the first of them by name. */
+  nextBootProfiles(): { readonly profile: string; readonly systems: number; readonly first: string }[]
   /** By hex SHA-256 of the token; revoked and expired ones included. */
   findToken(hash: string): TokenRow | undefined
   findTokenByName(name: string): TokenRow | undefined

@@ -7,6 +7,7 @@
  * damaged".
  */
 import type { Event, JournalRecord } from '../domain/event.ts'
+import { parseLine } from './line.ts'
 import { type PlacedLine, readLines, type SegmentFile } from './segment.ts'
 
 /** A place that cannot be read; `line` 0: the file is missing or ends too early. */
@@ -95,6 +96,7 @@ async function surveySegment(file: SegmentFile, counts: number | undefined, snap
     }
     if (counts !== undefined && expected > counts) break
     if (line.kind !== 'record') {
+      claimed = Math.max(claimed, claimWithin(placed.bytes))
       broken(placed, line.kind === 'unreadable' ? line.reason : 'a header stands between records')
       continue
     }
@@ -122,6 +124,15 @@ async function surveySegment(file: SegmentFile, counts: number | undefined, snap
     end = placed.end
   }
   return judge({ path, first, counts, end, expected, open, pending, claimed, damage })
+}
+
+/** What a readable record at the end of an unreadable line claims: a flipped LF joins two lines. 0: there is none. */
+function claimWithin(bytes: Uint8Array): number {
+  const line = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const start = line.lastIndexOf('{"seq":')
+  if (start <= 0) return 0
+  const last = parseLine(line.subarray(start, line.at(-1) === 10 ? -1 : undefined))
+  return last.kind === 'record' ? last.kept : 0
 }
 
 interface Reading {
