@@ -77,28 +77,32 @@ function runWorker(settings: WorkerSettings, send: (message: FromWorker) => void
     }
   }
 
-  const handOver = (message: Serve): void => {
-    if (waiting === 0 && !findRunning(message)) {
-      serve(message)
+  const drop = (client: Client): void => {
+    const running = findRunning(client)
+    if (running) engine.repeats(running, nothing)
+  }
+
+  /** In the order of the main loop, also where one has to wait for the sockets. */
+  const handOver = (client: Client, act: () => void): void => {
+    if (waiting === 0 && !findRunning(client)) {
+      act()
       return
     }
     waiting++
     afterSockets(() => {
       waiting--
-      serve(message)
+      act()
     })
   }
 
   return (message) => {
     switch (message.kind) {
       case 'serve':
-        handOver(message)
+        handOver(message, () => serve(message))
         break
-      case 'drop': {
-        const running = findRunning(message)
-        if (running) engine.repeats(running, nothing)
+      case 'drop':
+        handOver(message, () => drop(message))
         break
-      }
       case 'places':
         desk.setPlaces(message.places)
         break
