@@ -187,6 +187,7 @@ export function createBootLog(database: Database): BootLog {
         kernel ? 1 : 0,
       ],
     )
+    if (boot.mac === null && step.mac) forgetOldest(step.mac, step.ip)
     if (!keep) return
     stepsKept += 1
     const { at, kind, name, sizeBytes, sentBytes, durationMs, outcome, detail } = step

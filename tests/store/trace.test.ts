@@ -1,0 +1,171 @@
+/**
+ * The boot timeline: which steps are one boot, what is kept, and that losing it harms nothing.
+ */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { type Log, silentLog } from '../../src/log.ts'
+import {
+  bootsPerMachine,
+  createBootLog,
+  createTraceSchema,
+  pauseMs,
+  stepsPerBoot,
+  type TraceStep,
+} from '../../src/store/boot-log.ts'
+import { openDatabase } from '../../src/store/sqlite.ts'
+import { openTrace, type Trace } from '../../src/store/trace.ts'
+import { makeFolder } from '../harness/store-folder.ts'
+
+const mac = '52:54:00:00:00:01'
+
+function step(name: string, more: Partial<TraceStep> = {}): TraceStep {
+  const kind = name.startsWith('/') ? 'http' : 'tftp'
+  return {
+    at: 0,
+    mac,
+    ip: '10.0.0.1',
+    kind,
+    name,
+    sizeBytes: 9,
+    sentBytes: 9,
+    durationMs: 1,
+    outcome: 'done',
+    detail: '',
+    ...more,
+  }
+}
+
+/** Adds the steps 1 s apart; gives the names of each boot, oldest first. */
+async function boots(t: TestContext, steps: readonly TraceStep[]): Promise<string[][]> {
+  const database = await openDatabase()
+  t.after(() => database.close())
+  createTraceSchema(database)
+  const log = createBootLog(database)
+  log.add(steps.map((one, index) => ({ ...one, at: one.at || index * 1000 })))
+  return log
+    .boots({ limit: 100 })
+    .reverse()
+    .map((boot) => boot.steps.map(({ name }) => name))
+}
+
+const pxelinux = [
+  step('pxelinux.0', { outcome: 'probe', mac: undefined }),
+  step('pxelinux.0', { mac: undefined }),
+  step('ldlinux.c32'),
+  step('pxelinux.cfg/01-52-54-00-00-00-01', { profile: 'install', systemId: 7 }),
+]
+const installed = [step('vmlinuz'), step('initrd.gz'), step('/localboot/')]
+
+test('probe, loader, configuration, kernel, initrd and report are one boot; asking again is the next', async (t) => {
+  const all = [...pxelinux, ...installed, ...pxelinux]
+  const found = await boots(t, all)
+  assert.deepEqual(found, [[...pxelinux, ...installed].map(({ name }) => name), pxelinux.map(({ name }) => name)])
+})
+
+test('a machine that boots from its disk and comes back has begun anew, though it got no kernel', async (t) => {
+  assert.equal((await boots(t, [...pxelinux, ...pxelinux])).length, 2)
+})
+
+test('a chain of loaders is one boot: ROM, iPXE, its script; shim, GRUB, its configuration', async (t) => {
+  const ipxe = [...pxelinux, step('undionly.kpxe'), step('/ipxe/'), step('/boot/vmlinuz')]
+  assert.equal((await boots(t, ipxe)).length, 1)
+  const grub = [
+    step('shimx64.efi'),
+    step('grubx64.efi'),
+    step('grub/grub.cfg'),
+    step('grub/x86_64-efi/normal.mod'),
+    step('vmlinuz'),
+  ]
+  assert.equal((await boots(t, grub)).length, 1)
+})
+
+test('a menu that shows a picture and reads its configuration again is one boot', async (t) => {
+  const menu = [...pxelinux, step('vesamenu.c32'), step('splash.png'), step('pxelinux.cfg/01-52-54-00-00-00-01')]
+  assert.equal((await boots(t, menu)).length, 1)
+})
+
+test('silence longer than the pause ends a boot', async (t) => {
+  const late = step('vmlinuz', { at: pauseMs + 10_000 })
+  assert.equal((await boots(t, [...pxelinux, late])).length, 2)
+})
+
+test('two machines that boot at once are two boots, also where an address changes hands', async (t) => {
+  const other = (one: TraceStep): TraceStep => ({ ...one, mac: '52:54:00:00:00:02', ip: '10.0.0.2' })
+  const both = pxelinux.slice(2).flatMap((one) => [one, other(one)])
+  assert.equal((await boots(t, both)).length, 2)
+  const moved = [...pxelinux.slice(2), ...pxelinux.slice(2).map((one) => ({ ...one, mac: '52:54:00:00:00:02' }))]
+  assert.equal((await boots(t, moved)).length, 2)
+})
+
+test('boots of a machine and steps of a boot are bounded, and what was not kept is counted', async (t) => {
+  const database = await openDatabase()
+  t.after(() => database.close())
+  createTraceSchema(database)
+  const log = createBootLog(database)
+  for (let boot = 0; boot < bootsPerMachine + 5; boot += 1) {
+    log.add([...pxelinux, step('vmlinuz')].map((one) => ({ ...one, at: boot * 2 * pauseMs })))
+  }
+  assert.equal(log.boots({ mac, limit: 1000 }).length, bootsPerMachine)
+  log.add(
+    Array.from({ length: stepsPerBoot + 50 }, () => step('initrd.gz', { at: (bootsPerMachine + 4) * 2 * pauseMs })),
+  )
+  const [newest] = log.boots({ mac, limit: 1 })
+  assert.deepEqual(
+    [newest?.steps.length, newest?.more, newest?.systemId, newest?.profile],
+    [stepsPerBoot, 55, 7, 'install'],
+  )
+  assert.equal(log.boots({ system: 7, limit: 3 }).length, 3)
+  assert.equal(log.boots({ mac: '52:54:00:00:00:09', limit: 3 }).length, 0)
+})
+
+function start(t: TestContext, dataDir: string, log: Log = silentLog): Trace {
+  const trace = openTrace({ dataDir, log })
+  t.after(() => trace.close())
+  return trace
+}
+
+test('steps reach the worker in batches, are saved at close and found after a restart', async (t) => {
+  const dir = makeFolder(t)
+  let trace = start(t, dir)
+  for (const [index, one] of [...pxelinux, ...installed].entries()) trace.step({ ...one, at: index })
+  const seen = await trace.boots({ mac, limit: 5 })
+  assert.deepEqual(
+    seen[0]?.steps.map(({ name }) => name),
+    [...pxelinux, ...installed].map(({ name }) => name),
+  )
+  await trace.close()
+  assert.equal(statSync(join(dir, 'trace.sqlite')).mode & 0o777, 0o600)
+  trace = start(t, dir)
+  assert.deepEqual(await trace.boots({ limit: 5 }), seen)
+  assert.equal(trace.dropped(), 0)
+})
+
+test('when the worker lags steps are dropped and counted, never waited for', async (t) => {
+  const trace = start(t, makeFolder(t))
+  const posted = 40_000
+  for (let i = 0; i < posted; i += 1) trace.step(step('vmlinuz', { at: i }))
+  assert.ok(trace.dropped() > 0 && trace.dropped() < posted, `${trace.dropped()}`)
+  const [boot] = await trace.boots({ limit: 1 })
+  assert.equal((boot?.steps.length ?? 0) + (boot?.more ?? 0), posted - trace.dropped())
+})
+
+test('a damaged timeline is set aside with a warning, and a new one is begun', async (t) => {
+  const dir = makeFolder(t)
+  writeFileSync(join(dir, 'trace.sqlite'), 'this is no database, but it is long enough to look like one'.repeat(100))
+  const warnings: string[] = []
+  const trace = start(t, dir, { ...silentLog, warn: (text) => void warnings.push(text) })
+  trace.step(step('pxelinux.0'))
+  assert.equal((await trace.boots({ limit: 5 })).length, 1)
+  await trace.close()
+  assert.match(warnings.join(), /trace\.sqlite was moved to .*damaged-/)
+  assert.ok(readdirSync(dir).some((name) => name.startsWith('trace.sqlite.damaged-')))
+  assert.equal(readFileSync(join(dir, 'trace.sqlite')).subarray(0, 15).toString(), 'SQLite format 3')
+})
+
+test('without a step no worker is started and nothing is written', async (t) => {
+  const dir = makeFolder(t)
+  await start(t, dir).close()
+  assert.deepEqual(readdirSync(dir), [])
+})
