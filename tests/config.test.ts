@@ -4,9 +4,9 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { checkFolders } from '../src/config/check.ts'
 import { fields, keys, variableName } from '../src/config/keys.ts'
-import { findNearest } from '../src/domain/nearest.ts'
 import { compareConfig, formatReference, type LoadInput, loadConfig } from '../src/config.ts'
 import { Refusal } from '../src/domain/errors.ts'
+import { findNearest } from '../src/domain/nearest.ts'
 
 const file = '/etc/pxemngr/pxemngr.toml'
 
