@@ -9,7 +9,7 @@
 import { closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs'
 
 /** Linux's O_PATH, the same on x64 and arm64; Node does not name it. */
-const O_PATH = 0o10000000
+export const O_PATH = 0o10000000
 
 export interface OpenedFile {
   readonly fd: number
@@ -51,7 +51,8 @@ export function openInside(root: string, linkTargets: readonly string[], path: s
   }
 }
 
-function isClean(path: string): boolean {
+/** Whether a path is relative and stays below wherever it starts, links aside. */
+export function isClean(path: string): boolean {
   if (path === '' || path.startsWith('/') || path.includes('\0') || path.includes('\\')) return false
   return !path.split('/').includes('..')
 }
@@ -80,7 +81,7 @@ function below(real: string, folder: string): boolean {
   }
 }
 
-function explain(error: NodeJS.ErrnoException): NotOpened {
+export function explain(error: NodeJS.ErrnoException): NotOpened {
   switch (error.code) {
     case 'ENOENT':
     case 'ENOTDIR':

@@ -10,6 +10,10 @@ export interface Requester {
   readonly address: string
   readonly port: number
   readonly local: string
+  /** Over HTTP: base URL by which the asker reached this server, no slash at its end. */
+  readonly url?: string
+  /** Somebody looks at what a machine would get; no machine boots. */
+  readonly preview?: boolean
 }
 
 export type Resolution =

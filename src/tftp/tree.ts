@@ -38,14 +38,14 @@ export function createTree(options: TreeOptions): Resolve {
     if (config === undefined) return { kind: 'file', path }
     const question = questionOf(config, from)
     if (question === undefined) return refuse(errorNotFound, unownedText(config))
-    if (question.kind === 'mac') options.onMacAsked?.(question.mac, from)
+    if (question.kind === 'mac' && !from.preview) options.onMacAsked?.(question.mac, from)
     const answer = options.answerBoot(question, {
       mac: () => (question.kind === 'mac' ? question.mac : (options.lastMacOf(from.address) ?? '')),
       ip: from.address,
-      url: () => options.url(from),
+      url: () => from.url ?? options.url(from),
     })
     if (!answer.found) return refuse(errorNotFound, answer.hint)
-    options.onConfigServed?.(path, answer.decision, from)
+    if (!from.preview) options.onConfigServed?.(path, answer.decision, from)
     return {
       kind: 'bytes',
       bytes: dialects.pxelinux.render(answer.bytes, {

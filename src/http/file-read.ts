@@ -1,0 +1,160 @@
+/**
+ * Files of the TFTP root read without ever stopping the main loop: opened as the jail of TFTP opens them, sent in large
+ * chunks with back-pressure.
+ *
+ * All of it goes through libuv's pool, which the journal needs too: at most so many calls at once, whoever asks, so that
+ * a dead mount under the TFTP root takes those and no more. Source: DESIGN "Speed" (pool, HTTP files).
+ */
+import { close, constants, fstat, open, read, readlink } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { promisify } from 'node:util'
+import { explain, isClean, type NotOpened, O_PATH, type OpenedFile } from '../tftp/jail.ts'
+
+const openFd = promisify(open)
+const closeFd = promisify(close)
+const statFd = promisify(fstat)
+const readLink = promisify(readlink)
+const readFd = promisify(read)
+
+/** Of the 16 threads of the pool. */
+const callsMax = 8
+/** Who waits for a call longer than a machine would is told so at once instead. */
+const waitingMax = 2048
+
+/** Chunks by the number of transfers under way: large is fast, and two a transfer must fit in memory. */
+const chunkSizes = [
+  { transfersMax: 16, bytes: 1024 * 1024 },
+  { transfersMax: 128, bytes: 256 * 1024 },
+  { transfersMax: Number.POSITIVE_INFINITY, bytes: 64 * 1024 },
+] as const
+
+export class TooManyReads extends Error {}
+
+export interface FileReader {
+  /** As `openInside` of the jail, without blocking. Rejects with `TooManyReads`. */
+  openInside(root: string, linkTargets: readonly string[], path: string): Promise<OpenedFile | NotOpened>
+  close(fd: number): Promise<void>
+  /** Bytes `start` to before `end`, in chunks; fails if the file has become shorter. */
+  chunks(fd: number, start: number, end: number): AsyncGenerator<Uint8Array<ArrayBuffer>>
+  /** As `chunks`, into a response whose header is out; ends it, or cuts it where the file has become shorter. */
+  send(fd: number, start: number, end: number, outgoing: ServerResponse): Promise<void>
+}
+
+export function createFileReader(): FileReader {
+  const waiting: (() => void)[] = []
+  let calls = 0
+  let transfers = 0
+
+  async function limited<R>(call: () => Promise<R>): Promise<R> {
+    if (calls >= callsMax) {
+      if (waiting.length >= waitingMax) throw new TooManyReads('too many files are being read')
+      await new Promise<void>((resolve) => waiting.push(resolve))
+    } else calls += 1
+    try {
+      return await call()
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else calls -= 1
+    }
+  }
+
+  /** Reads exactly what is asked, or fails. */
+  async function fill(fd: number, buffer: Uint8Array, at: number): Promise<void> {
+    for (let done = 0; done < buffer.length; ) {
+      const { bytesRead } = await limited(() => readFd(fd, buffer, done, buffer.length - done, at + done))
+      if (bytesRead === 0) throw new Error('the file has become shorter while it was sent')
+      done += bytesRead
+    }
+  }
+
+  const chunkBytes = () => chunkSizes.find(({ transfersMax }) => transfers <= transfersMax)?.bytes ?? 64 * 1024
+
+  return {
+    openInside: (root, linkTargets, path) => limited(() => openInside(root, linkTargets, path)),
+    close: (fd) => closeFd(fd),
+    async *chunks(fd, start, end) {
+      for (let at = start; at < end; ) {
+        const buffer = new Uint8Array(Math.min(chunkBytes(), end - at))
+        await fill(fd, buffer, at)
+        at += buffer.length
+        yield buffer
+      }
+    },
+    async send(fd, start, end, outgoing) {
+      transfers += 1
+      const gone = new Promise<void>((resolve) => outgoing.once('close', resolve))
+      try {
+        const size = Math.min(chunkBytes(), end - start)
+        // One chunk is filled while the kernel takes the other.
+        const buffers = [Buffer.allocUnsafeSlow(size), end - start > size ? Buffer.allocUnsafeSlow(size) : undefined]
+        let written: Promise<void> = Promise.resolve()
+        let turn = 0
+        for (let at = start; at < end && !outgoing.destroyed; turn += 1) {
+          const chunk = (buffers[turn % 2] ?? Buffer.allocUnsafeSlow(size)).subarray(0, Math.min(size, end - at))
+          await fill(fd, chunk, at)
+          at += chunk.length
+          await written
+          written = Promise.race([write(outgoing, chunk), gone])
+        }
+        await written
+        if (!outgoing.destroyed) outgoing.end()
+      } catch (error) {
+        // A short answer must not look whole.
+        outgoing.destroy()
+        throw error
+      } finally {
+        transfers -= 1
+      }
+    },
+  }
+}
+
+/** Resolves when the kernel has it all; also when the connection broke, which `destroyed` then says. */
+function write(outgoing: ServerResponse, chunk: Uint8Array): Promise<void> {
+  return new Promise((resolve) => outgoing.write(chunk, () => resolve()))
+}
+
+/** The steps of the jail, each off the main loop. */
+async function openInside(root: string, linkTargets: readonly string[], path: string): Promise<OpenedFile | NotOpened> {
+  if (!isClean(path)) return { why: 'outside', detail: 'the name leaves the TFTP root' }
+  let handle: number | undefined
+  try {
+    handle = await openFd(`${root}/${path}`, O_PATH)
+    const stat = await statFd(handle, { bigint: true })
+    const real = await readLink(`/proc/self/fd/${handle}`)
+    if (!(await isInside(real, [root, ...linkTargets]))) {
+      return { why: 'outside', detail: 'a link leads out of the TFTP root' }
+    }
+    if (stat.isDirectory()) return { why: 'folder', detail: 'is a folder' }
+    if (!stat.isFile()) return { why: 'special', detail: 'is no regular file' }
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
+    const fd = await openFd(`/proc/self/fd/${handle}`, flags)
+    return {
+      fd,
+      sizeBytes: Number(stat.size),
+      identity: `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`,
+      modifiedMs: Number(stat.mtimeMs),
+    }
+  } catch (error) {
+    return explain(error as NodeJS.ErrnoException)
+  } finally {
+    if (handle !== undefined) await closeFd(handle)
+  }
+}
+
+async function isInside(real: string, folders: readonly string[]): Promise<boolean> {
+  for (const folder of folders) {
+    let handle: number | undefined
+    try {
+      handle = await openFd(folder, O_PATH)
+      const top = await readLink(`/proc/self/fd/${handle}`)
+      if (real.startsWith(top === '/' ? top : `${top}/`)) return true
+    } catch {
+      // A folder that is not there holds nothing.
+    } finally {
+      if (handle !== undefined) await closeFd(handle)
+    }
+  }
+  return false
+}
