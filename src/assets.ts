@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import Module from 'node:module'
 import { join } from 'node:path'
 import { getAssetKeys, getRawAsset, isSea } from 'node:sea'
 import { pathToFileURL } from 'node:url'
@@ -23,6 +24,11 @@ export const programs = {
 } as const
 
 export type Program = keyof typeof programs
+
+/** Whether there is a program of that name. */
+export function isProgram(name: string): name is Program {
+  return Object.hasOwn(programs, name)
+}
 
 /** Folders whose files are assets under the same names, and where single assets lie when the sources run directly. */
 const folders: Readonly<Record<string, string>> = {
@@ -94,4 +100,19 @@ export function startWorker(program: Program, options: WorkerOptions = {}): Work
 export function startProcess(program: Program, args: readonly string[], options: SpawnOptions): ChildProcess {
   if (inExecutable) return spawn(process.execPath, [`@${program}`, ...args], options)
   return spawn(process.execPath, [join(projectDir, programs[program]), ...args], options)
+}
+
+/**
+ * Evaluates a bundle of the executable (`daemon.cjs`) and returns its exports. Through a `Module`, because Node applies
+ * source maps to nothing else here.
+ */
+export function evaluateAsset(name: string): unknown {
+  const path = `/pxemngr/${name}`
+  process.setSourceMapsEnabled(true)
+  // `_compile` is not in the documentation, but what Node's own loaders and every bundler's runtime call.
+  const module = new Module(path) as Module & { _compile(code: string, path: string): void }
+  module.filename = path
+  module.paths = []
+  module._compile(getAssetText(name), path)
+  return module.exports
 }

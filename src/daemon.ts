@@ -1,0 +1,83 @@
+/**
+ * The daemon's half of the executable: `serve`, and the commands that work on a stopped data directory.
+ *
+ * Errors end here: a refusal is one line on stderr and its exit status. What starts in which order is `daemon/start.ts`.
+ * Source: CONTRACT "Daemon".
+ */
+import { readFileSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import { checkFolders } from './config/check.ts'
+import { type LoadedConfig, loadConfig } from './config.ts'
+import { startDaemon } from './daemon/start.ts'
+import { stopBounded } from './daemon/stop.ts'
+import { Refusal } from './domain/errors.ts'
+import { createLog } from './log.ts'
+import { restoreDataDir } from './store/backup.ts'
+import { repairDataDir } from './store/repair.ts'
+
+const stderrDescriptor = 2
+
+/** Runs one of the local commands to its end; resolves with the exit status. Refusals reach the caller. */
+export async function runLocal(
+  name: 'serve' | 'repair' | 'restore',
+  typed: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  switch (name) {
+    case 'serve':
+      return serve(typed['argv'] as readonly string[])
+    case 'repair':
+      return repair(typed)
+    case 'restore':
+      return restore(typed)
+  }
+}
+
+function readConfig(argv: readonly string[]): Promise<LoadedConfig> {
+  return loadConfig({
+    argv,
+    env: process.env,
+    cwd: process.cwd(),
+    uid: process.getuid?.() ?? -1,
+    readFile: (path) => readFileSync(path),
+  })
+}
+
+async function serve(argv: readonly string[]): Promise<number> {
+  const loaded = await readConfig(argv)
+  const log = createLog(loaded.config.logLevel, isatty(stderrDescriptor))
+  for (const warning of loaded.warnings) log.warn(warning)
+  if (loaded.check) {
+    for (const warning of checkFolders(loaded.config)) log.warn(warning)
+    return 0
+  }
+  const daemon = await startDaemon(loaded, log, async () => {
+    const again = await readConfig(argv)
+    for (const warning of again.warnings) log.warn(warning)
+    return again.config
+  })
+  process.stdout.write(`${daemon.readyLine}\n`)
+  await stopBounded(daemon, log)
+  return 0
+}
+
+/** The data directory that `serve` would use with these flags. */
+async function dataDirOf(typed: Readonly<Record<string, unknown>>): Promise<string> {
+  const argv = ['data-dir', 'config'].flatMap((name) => {
+    const value = typed[name]
+    return typeof value === 'string' ? [`--${name}=${value}`] : []
+  })
+  return (await readConfig(argv)).config.dataDir
+}
+
+async function repair(typed: Readonly<Record<string, unknown>>): Promise<number> {
+  const report = await repairDataDir(await dataDirOf(typed), { dryRun: typed['dry-run'] === true })
+  for (const line of report.lines) process.stdout.write(`${line}\n`)
+  return report.lostAcknowledged ? 1 : 0
+}
+
+async function restore(typed: Readonly<Record<string, unknown>>): Promise<number> {
+  const { file } = typed
+  if (typeof file !== 'string') throw new Refusal('usage', 'restore needs the backup file')
+  await restoreDataDir(file, await dataDirOf(typed))
+  return 0
+}

@@ -1,0 +1,278 @@
+/**
+ * Wiring only: what starts in which order, and stops in reverse.
+ *
+ * Order: folders · store (lock, journal, state) · profiles · TFTP and HTTP ports · hand-over to `user` · management
+ * socket · ready. Nothing is answered before the state is whole; everything privileged is bound before the account is
+ * dropped. Source: DESIGN "One process, four surfaces, three planes", CONTRACT "Daemon".
+ */
+import { execFile } from 'node:child_process'
+import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import { join } from 'node:path'
+import { findAsset, getAsset, listAssets } from '../assets.ts'
+import type { Daemon } from '../commands/daemon.ts'
+import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from '../config.ts'
+import { Refusal } from '../domain/errors.ts'
+import { createManagementApp } from '../http/app.ts'
+import { createTrustedNetworks } from '../http/caller.ts'
+import { mountBootFiles } from '../http/files.ts'
+import { createMachineUrls } from '../http/machines.ts'
+import { loginPage, mountPages, problemPage } from '../http/pages.ts'
+import { createHttpServer } from '../http/server.ts'
+import type { createLog } from '../log.ts'
+import { createMetrics } from '../metrics.ts'
+import { createBootAddresses } from '../net/boot-addresses.ts'
+import { createNeighbours } from '../net/neighbours.ts'
+import { createAnswerBoot } from '../profiles/answer.ts'
+import { openProfiles, populateProfiles } from '../profiles/registry.ts'
+import { openStore } from '../store/open.ts'
+import { openTrace } from '../store/trace.ts'
+import { openTftpServer, type TftpServer, type TftpServerOptions } from '../tftp/server.ts'
+import { createTree } from '../tftp/tree.ts'
+import { version } from '../version.ts'
+import { become, getAccount, handOver } from './account.ts'
+import { collectDegradations } from './health.ts'
+import { closeServer, listenSocket, listenTcp, reason } from './listeners.ts'
+import { createReach } from './reach.ts'
+import type { Stoppable } from './stop.ts'
+import { createTransferLog } from './transfer-log.ts'
+
+type AdjustableLog = ReturnType<typeof createLog>
+
+/** What runs may finish within this; `stop.ts` bounds the whole. */
+const graceMs = 2000
+
+export interface StartedDaemon extends Stoppable {
+  readonly readyLine: string
+}
+
+/** Starts everything; rejects with a `Refusal` that names what it met, with nothing left behind. */
+export async function startDaemon(
+  loaded: LoadedConfig,
+  log: AdjustableLog,
+  readConfig: () => Promise<Config>,
+): Promise<StartedDaemon> {
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer()
+  }
+  try {
+    return await start(loaded, log, readConfig, closers, close)
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function start(
+  loaded: LoadedConfig,
+  log: AdjustableLog,
+  readConfig: () => Promise<Config>,
+  closers: (() => Promise<void> | void)[],
+  close: () => Promise<void>,
+): Promise<StartedDaemon> {
+  let { config } = loaded
+  const account = config.user === null || process.getuid?.() !== 0 ? undefined : getAccount(config.user)
+  const first = await makeFolders(config)
+  const store = await openStore({ dataDir: config.dataDir, log })
+  closers.push(() => store.close())
+  if (first) await populate(config)
+  const profiles = await openProfiles({
+    dir: config.profilesDir,
+    store,
+    log,
+    embeddedLocal: getAsset('profiles/local.prof'),
+  })
+  closers.push(() => profiles.close())
+  const trace = openTrace({ dataDir: config.dataDir, log })
+  closers.push(() => trace.close())
+
+  const startedMs = Date.now()
+  const transfers = createTransferLog(trace)
+  const neighbours = createNeighbours()
+  const bootAddresses = createBootAddresses(store)
+  const answerBoot = createAnswerBoot(store.queries, profiles)
+  const listeners = { tftp: [] as string[], http: [] as string[], socket: config.socket }
+  const reach = createReach(() => config.publicUrl, listeners)
+  let ready = false
+  let tftp: TftpServer | undefined
+  const daemon: Daemon = {
+    version,
+    get ready() {
+      return ready
+    },
+    startedMs,
+    store,
+    profiles,
+    listeners,
+    loaders: listAssets('loaders'),
+    neighbourIp: (mac) => neighbours.ipOf(mac),
+    degraded: () => collectDegradations(store, profiles).faults,
+    notices: () => collectDegradations(store, profiles).notices,
+    transfers: () => ({ active: tftp?.active() ?? 0, recent: transfers.recent() }),
+    boots: async (query) => (await trace.boots(query)).map((boot) => ({ ...boot })),
+  }
+
+  const resolve = createTree({
+    answerBoot,
+    url: ({ local, url }) => url ?? reach.urlFrom(local),
+    lastMacOf: (address) => bootAddresses.macOf(address),
+    onMacAsked: (mac, { address }) => bootAddresses.saw(address, mac),
+    onConfigServed: (name, decision, from) => transfers.configServed(name, decision, from),
+  })
+  tftp = await openTftp(config, loaded, log, { resolve, onTransfer: (record) => transfers.add(record) })
+  if (tftp) {
+    listeners.tftp.push(...tftp.addresses())
+    closers.push(() => tftp?.close(graceMs))
+  }
+
+  const publicUrl = (): string | null => config.publicUrl
+  let trusted = createTrustedNetworks(config.trustedNetworks)
+  const machines = createMachineUrls({
+    store,
+    profiles,
+    answerBoot,
+    callers: { neighbours, bootAddresses, queries: store.queries },
+    trusted: () => trusted,
+    publicUrl,
+    log,
+    onConfigServed: (name, decision, peer) => transfers.httpStep(name, peer, decision),
+  })
+  const management = createManagementApp(daemon, {
+    log,
+    metrics: createMetrics(),
+    anonymous: () => config.anonymous,
+    secureCookie: () => config.publicUrl?.startsWith('https:') ?? false,
+    loginPage,
+    problemPage,
+    mounts: [
+      machines.mount,
+      (app) =>
+        mountBootFiles(app, {
+          resolve,
+          places: () => ({ root: config.tftpRoot, linkTargets: config.linkTargets }),
+          findLoader: (name) => findAsset(`loaders/${name}`),
+          publicUrl,
+          log,
+        }),
+      (app) => {
+        const pages = mountPages(app, daemon)
+        closers.push(() => pages.close())
+      },
+    ],
+  })
+  const servers: Server[] = []
+  closers.push(async () => {
+    management.close()
+    await Promise.all(servers.map((server) => closeServer(server, graceMs)))
+  })
+  for (const { host, port } of config.http) {
+    const server = createHttpServer(management.app, 'tcp', machines.first)
+    servers.push(server)
+    listeners.http.push(await listenTcp(server, host, port))
+  }
+  const socketServer = createHttpServer(management.app, 'socket')
+  servers.push(socketServer)
+  await listenSocket(socketServer, config.socket)
+  if (account) {
+    handOver(account, config.dataDir, config.socket)
+    become(account)
+  }
+
+  ready = true
+  notifySystemd(log)
+  const list = (addresses: readonly string[]): string => addresses.join(',') || 'off'
+  log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems() })
+  return {
+    readyLine: `pxemngr ready tftp=${list(listeners.tftp)} http=${list(listeners.http)} socket=${config.socket}`,
+    async reload() {
+      const next = await readConfig()
+      const { reloaded, restart } = compareConfig(config, next)
+      config = next
+      trusted = createTrustedNetworks(next.trustedNetworks)
+      log.setLevel(next.logLevel)
+      if (reloaded.length > 0) log.info('configuration read again', { changed: reloaded })
+      if (restart.length > 0) log.warn(`these keys take effect at the next start: ${restart.join(', ')}`)
+      await profiles.sync()
+    },
+    close,
+  }
+}
+
+/** Makes the folders that are not there; whether the data directory is new. Refuses (exit 1) one that is unusable. */
+async function makeFolders(config: Config): Promise<boolean> {
+  const isNew = !existsSync(join(config.dataDir, 'journal'))
+  const folders: readonly (readonly [string, string, number])[] = [
+    ['data-dir', config.dataDir, 0o755],
+    ['profiles-dir', config.profilesDir, 0o755],
+    ['tests-dir', config.testsDir, 0o755],
+    ['results-dir', config.resultsDir, 0o750],
+    ['tftp-root', config.tftpRoot, 0o755],
+  ]
+  for (const [key, path, mode] of folders) {
+    try {
+      mkdirSync(path, { recursive: true, mode })
+      accessSync(path, constants.R_OK | constants.X_OK)
+    } catch (error) {
+      if (existsSync(path) && error instanceof Error && 'code' in error && error.code === 'EROFS') continue
+      throw new Refusal('refused', `${key} ${path}: ${reason(error)}`, { cause: error })
+    }
+  }
+  return isNew
+}
+
+/** First start: the default profile and test. What is there already is never touched. */
+async function populate(config: Config): Promise<void> {
+  await populateProfiles(config.profilesDir, getAsset('profiles/local.prof'))
+  const wait = join(config.testsDir, 'wait.test')
+  if (!existsSync(wait)) writeFileSync(wait, getAsset('templates/tests/wait.test'), { flag: 'wx', mode: 0o644 })
+}
+
+/** undefined: off. Where nobody set an address and port 69 is not permitted, 6969 instead, said on stderr. */
+async function openTftp(
+  config: Config,
+  loaded: LoadedConfig,
+  log: AdjustableLog,
+  parts: Pick<TftpServerOptions, 'resolve' | 'onTransfer'>,
+): Promise<TftpServer | undefined> {
+  if (config.tftp.length === 0) return undefined
+  const open = (listen: Config['tftp']): Promise<TftpServer> =>
+    openTftpServer({
+      listen: listen.map(({ host, port }) => ({ address: host, port })),
+      singlePort: config.tftpSinglePort,
+      ...(config.tftpPorts ? { ports: { from: config.tftpPorts.first, to: config.tftpPorts.last } } : {}),
+      root: config.tftpRoot,
+      linkTargets: config.linkTargets,
+      log,
+      ...parts,
+    })
+  try {
+    return await open(config.tftp)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EACCES' && loaded.origin('tftp') === 'default') {
+      log.warn(
+        `TFTP port 69 is not permitted to this account: listening on ${tftpFallbackPort} (PXE firmware asks 69 only)`,
+      )
+      try {
+        return await open(config.tftp.map(({ host }) => ({ host, port: tftpFallbackPort })))
+      } catch (second) {
+        throw tftpRefusal(second)
+      }
+    }
+    throw tftpRefusal(error)
+  }
+}
+
+function tftpRefusal(error: unknown): Refusal {
+  const text = error instanceof Error ? error.message : String(error)
+  return new Refusal('refused', `tftp ${text}`, { cause: error })
+}
+
+/** Node has no Unix datagram sockets, so systemd's own program says it (sd_notify(3); `NotifyAccess=all`). */
+function notifySystemd(log: AdjustableLog): void {
+  if (!process.env['NOTIFY_SOCKET']) return
+  execFile('systemd-notify', ['--ready', '--status=serving'], (error) => {
+    if (error) log.warn('systemd could not be told that the daemon is ready', { error: error.message })
+  })
+}

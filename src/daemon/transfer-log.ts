@@ -1,0 +1,77 @@
+/**
+ * The latest TFTP transfers (`status --transfers`), and each as a step of its machine's boot in the trace.
+ *
+ * A configuration's decision is known when it is computed, its transfer when it has ended: the two are joined here by
+ * client and name. Source: DESIGN "State" (trace), CONTRACT "Command line" (`status`).
+ */
+import { parseMac } from '../domain/address.ts'
+import type { Decision } from '../domain/boot.ts'
+import type { Trace } from '../store/trace.ts'
+import type { Requester, TransferRecord } from '../tftp/resolution.ts'
+
+/** What `status --transfers` shows at most. */
+const recentMax = 100
+/** Decisions whose transfer has not ended yet: one for each transfer that may be under way. */
+const pendingMax = 5000
+
+export interface TransferLog {
+  configServed(name: string, decision: Decision, from: Requester): void
+  add(record: TransferRecord): void
+  /** A machine was given its configuration over HTTP. */
+  httpStep(name: string, peer: string, decision: Decision): void
+  /** Newest first. */
+  recent(): readonly TransferRecord[]
+}
+
+export function createTransferLog(trace: Trace): TransferLog {
+  const ring: TransferRecord[] = []
+  let next = 0
+  const pending = new Map<string, Decision>()
+  const keyOf = (address: string, port: number): string => `${address} ${port}`
+  return {
+    configServed(_name, decision, { address, port }) {
+      pending.set(keyOf(address, port), decision)
+      if (pending.size <= pendingMax) return
+      const [oldest] = pending.keys()
+      if (oldest !== undefined) pending.delete(oldest)
+    },
+    add(record) {
+      ring[next] = record
+      next = (next + 1) % recentMax
+      const key = keyOf(record.client, record.port)
+      const decision = pending.get(key)
+      if (decision) pending.delete(key)
+      const mac = /(?:^|\/)(01(?:-[0-9a-f]{2}){6})$/i.exec(record.name.replaceAll('\\', '/'))?.[1]
+      trace.step({
+        at: record.startedMs,
+        mac: mac === undefined ? undefined : parseMac(mac),
+        ip: record.client,
+        kind: 'tftp',
+        name: record.name,
+        sizeBytes: record.sizeBytes,
+        sentBytes: record.sentBytes,
+        durationMs: record.durationMs,
+        outcome: record.outcome,
+        detail: record.detail,
+        profile: decision?.profile,
+        systemId: decision?.system?.id,
+      })
+    },
+    httpStep(name, peer, decision) {
+      trace.step({
+        at: Date.now(),
+        ip: peer,
+        kind: 'http',
+        name,
+        sizeBytes: null,
+        sentBytes: 0,
+        durationMs: 0,
+        outcome: 'done',
+        detail: '',
+        profile: decision.profile,
+        systemId: decision.system?.id,
+      })
+    },
+    recent: () => [...ring.slice(next), ...ring.slice(0, next)].reverse(),
+  }
+}
