@@ -1,4 +1,7 @@
-/** The table of loader dialects: a new one is a file here and a row. */
+/**
+ * The table of loader dialects: a new one is a file here and a row. What a dialect is, `dialect.ts` says; which one a
+ * request gets follows from its URL or name, never from guessing at the loader.
+ */
 import type { Dialect } from './dialect.ts'
 import { ipxe } from './ipxe.ts'
 import { pxelinux } from './pxelinux.ts'
