@@ -22,6 +22,7 @@ export const debianPackages = [
   { name: 'ethtool', shows: ['ethtool'] },
   { name: 'cpio', shows: ['cpio'] },
   { name: 'nftables', shows: ['nft'] },
+  { name: 'chromium', shows: ['chromium'] },
   { name: 'zsh', shows: ['zsh'] },
   { name: 'fish', shows: ['fish'] },
 ]

@@ -111,7 +111,7 @@ export function bootOf(
   const startedMs = Date.now() - agoMs - names.length * 700
   const steps = names.map((name, at) => {
     const last = failed !== undefined && at === names.length - 1
-    const sizeBytes = name.includes('cfg') ? 412 : 26_400 * (at + 1) ** 4
+    const sizeBytes = name.includes('cfg') ? 412 : name.startsWith('/') ? 22 : 26_400 * (at + 1) ** 4
     return {
       at: startedMs + at * 700,
       kind: name.startsWith('/') ? 'http' : 'tftp',

@@ -235,7 +235,9 @@ function columnsOf(query: MachinesQuery): object[] {
     if (!key) return { text }
     const current = query.sort === key
     const order = current ? (query.descending ? 'descending' : 'ascending') : 'none'
-    return { text, order, href: urlOf(query, { sort: key, descending: current && !query.descending, page: 1 }) }
+    // What was decided last is asked for first.
+    const descending = current ? !query.descending : key === 'since'
+    return { text, order, href: urlOf(query, { sort: key, descending, page: 1 }) }
   }
   return [
     column('Name', 'name'),

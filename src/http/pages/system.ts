@@ -9,10 +9,10 @@ import { namesOf, viewRecord } from '../../commands/record.ts'
 import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import type { SystemRow } from '../../store/store.ts'
+import type { DecisionRow, SystemRow } from '../../store/store.ts'
 import { glyphs, readBoots } from './boots.ts'
 import type { Frame } from './render.ts'
-import { commandLine, moment, plural, visible } from './words.ts'
+import { commandLine, type Moment, moment, plural, visible } from './words.ts'
 
 /** As many as 0.8 showed, and one before the first of them to take back to. */
 const decisionsShown = 10
@@ -57,7 +57,7 @@ export async function viewSystem(
   const [only] = answers
   const own = decisions[0]?.profile
   const names = records && namesOf(queries, records)
-  const state = headline(name, isDefault, answers, profiles)
+  const state = headline(answers, profiles, isDefault, decisions[0], nowMs)
   const data = {
     id: system.id,
     name,
@@ -90,7 +90,7 @@ export async function viewSystem(
             when: moment(entry.at, nowMs),
             who: visible(entry.who),
             from: visible(entry.from),
-            changes: entry.changes.map(visible),
+            changes: entry.changes.map((change) => visible(withoutName(change, system.name))),
           }))
       : undefined,
     forms: options.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, options) : undefined,
@@ -113,6 +113,11 @@ export async function viewSystem(
   }
 }
 
+/** The page is about one system: its name in front of every line says nothing. */
+function withoutName(change: string, name: string): string {
+  return change.startsWith(`${name}: `) ? change.slice(name.length + 2) : change
+}
+
 const surfaces: Readonly<Record<string, string>> = {
   cli: 'command line',
   api: 'API',
@@ -127,9 +132,10 @@ interface Answer {
   /** undefined: it gets no answer. */
   readonly profile: string | undefined
   readonly steps: readonly string[]
-  readonly hint: string | undefined
   /** The profile decided cannot be served. */
   readonly faulty: boolean
+  /** Record that decided; undefined as `profile`. */
+  readonly seq: number | undefined
 }
 
 function answerFor(daemon: Daemon, address?: Address): Answer {
@@ -139,8 +145,8 @@ function answerFor(daemon: Daemon, address?: Address): Answer {
     address: address?.text,
     profile: answer.found ? visible(answer.profile) : undefined,
     steps: answer.why.map(visible),
-    hint: answer.found ? undefined : visible(answer.hint),
     faulty: answer.found && answer.profile !== answer.decided,
+    seq: answer.found ? answer.seq : undefined,
   }
 }
 
@@ -179,28 +185,35 @@ function knowledgeOf(daemon: Daemon): BootKnowledge {
   }
 }
 
-/** The first line of the page. */
+interface Headline {
+  readonly before: string
+  readonly profile?: string
+  readonly after: string
+  /** When and by whom it was decided; absent where it is no system's own decision. */
+  readonly since?: Moment | undefined
+  readonly by?: string
+}
+
+/** The first line of the page, below its name. */
 function headline(
-  name: string,
-  isDefault: boolean,
   answers: readonly Answer[],
   profiles: ReadonlySet<string | undefined>,
-): { readonly before: string; readonly profile: string | undefined; readonly after: string } {
+  isDefault: boolean,
+  decided: DecisionRow | undefined,
+  nowMs: number,
+): Headline {
   const [first] = answers
-  if (!first) return { before: `${name} has no address: no machine boots by it.`, profile: undefined, after: '' }
-  if (profiles.size > 1) {
-    return { before: `What ${name} boots depends on the address that asks.`, profile: undefined, after: '' }
+  if (!first) return { before: 'It has no address: no machine boots by it.', after: '' }
+  if (profiles.size > 1) return { before: 'What it boots depends on the address that asks.', after: '' }
+  const who = isDefault ? 'Machines that no system has' : 'It'
+  if (first.profile === undefined) return { before: `${who} ${isDefault ? 'get' : 'gets'} no answer.`, after: '' }
+  const before = `${who} ${isDefault ? 'boot' : 'boots'}`
+  if (first.faulty) {
+    return { before, profile: first.profile, after: ', because the profile that was decided cannot be served.' }
   }
-  const who = isDefault ? 'Machines that no system has' : name
-  if (first.profile === undefined) {
-    return {
-      before: `${who} ${isDefault ? 'get' : 'gets'} no answer: ${first.hint ?? ''}`,
-      profile: undefined,
-      after: '',
-    }
-  }
-  const after = first.faulty ? ', because the profile that was decided cannot be served' : ''
-  return { before: `${who} ${isDefault ? 'boot' : 'boots'}`, profile: first.profile, after: `${after}.` }
+  // An alias or `default` may have decided: then the steps below say who.
+  if (!decided || decided.seq !== first.seq) return { before, profile: first.profile, after: '.' }
+  return { before, profile: first.profile, after: '', since: moment(decided.at, nowMs), by: visible(decided.by) }
 }
 
 function viewAddress(daemon: Daemon, system: SystemRow, address: Address): object {

@@ -91,9 +91,14 @@ export function visible(text: string): string {
   })
 }
 
-/** A word of a command line that is to be pasted into a shell. */
+/** A word of a command line that is to be pasted into a shell; what cannot be seen as bash's `$'\u202e'`. */
 export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text
+  if (text.search(unseen) < 0) return `'${text.replaceAll("'", "'\\''")}'`
+  const escaped = text
+    .replace(/[\\']/g, '\\$&')
+    .replace(unseen, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return `$'${escaped}'`
 }
 
 /** The words of a command as a line to paste. */

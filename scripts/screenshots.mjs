@@ -1,0 +1,73 @@
+/**
+ * Takes pictures of every page with data that hurts: `npm run screenshots [-- folder]` (default `.cache/screenshots`).
+ *
+ * Each page at 360, 900 and 1,600 px, light and dark, over the real application without sockets to machines
+ * (tests/harness/site.ts). To be looked at, not only taken: what does the eye fall on first, and is it what matters?
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { chromium } from 'playwright-core'
+import { projectDir } from './setup.mjs'
+
+const widths = [360, 900, 1600]
+const themes = ['light', 'dark']
+const chromiumFlags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run']
+
+const { fillSite, openSite, serveSite } = await import(pathToFileURL(join(projectDir, 'tests/harness/site.ts')).href)
+const { findProgram } = await import(pathToFileURL(join(projectDir, 'tests/harness/debian.mjs')).href)
+const folder = process.argv[2] ?? join(projectDir, '.cache', 'screenshots')
+mkdirSync(folder, { recursive: true })
+
+const executablePath = findProgram('chromium')
+if (!executablePath) throw new Error('screenshots need chromium: apt install chromium')
+
+const full = await openSite()
+const empty = await openSite()
+const [fullServer, emptyServer] = [await serveSite(full), await serveSite(empty)]
+const id = await fillSite(full, 400)
+full.degraded.push(
+  'profile broken cannot be served (broken.prof:3: unexpected end of template): machines set to it boot local; correct the file',
+  'writes refused since 2026-11-23T09:05:12Z: no space left on /var/lib/pxemngr: make room, writing goes on by itself',
+)
+const token = await full.call('token add', { name: 'ann' })
+const hostile = full.store.queries.listSystems().find(({ name }) => name.startsWith('xxxx'))?.id
+
+const pages = [
+  ['machines', fullServer.url, '/'],
+  ['machines-hostile', fullServer.url, '/?q=02%3A00'],
+  ['machines-none', fullServer.url, '/?q=nothing-has-this'],
+  ['machines-wall', fullServer.url, '/?wall'],
+  ['machines-empty', emptyServer.url, '/'],
+  ['system', fullServer.url, `/system/${id}/`],
+  ['system-hostile', fullServer.url, `/system/${hostile}/`],
+  ['login', fullServer.url, '/login/'],
+  ['not-found', fullServer.url, '/system/999999/'],
+  ['system-forms', fullServer.url, `/system/${id}/`, true],
+]
+
+const browser = await chromium.launch({ executablePath, args: chromiumFlags })
+try {
+  for (const theme of themes) {
+    for (const width of widths) {
+      const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme })
+      const page = await context.newPage()
+      for (const [name, url, path, login] of pages) {
+        if (login) {
+          await page.goto(`${url}/login/`)
+          await page.fill('#token', String(token.body.token))
+          await page.click('main button')
+        }
+        await page.goto(url + path, { waitUntil: 'load' })
+        await page.screenshot({ path: join(folder, `${name}-${width}-${theme}.png`), fullPage: !name.endsWith('wall') })
+      }
+      await context.close()
+    }
+  }
+} finally {
+  await browser.close()
+  await Promise.all([fullServer.close(), emptyServer.close()])
+  full.close()
+  empty.close()
+}
+process.stdout.write(`${folder}\n`)
