@@ -80,11 +80,12 @@ function apply(database: Database, head: RecordHead, event: Event, used: Map<IdK
       )
       return
     case 'address.added':
-      database.run(
-        `INSERT INTO address (system, place, kind, text)
-         VALUES (?1, coalesce((SELECT max(place) FROM address WHERE system = ?1), 0) + 1, ?2, ?3)`,
-        [event.system, event.address.kind, event.address.text],
-      )
+      // place: the next by itself (a subselect for it would take six times as long as the rest).
+      database.run('INSERT INTO address (system, kind, text) VALUES (?, ?, ?)', [
+        event.system,
+        event.address.kind,
+        event.address.text,
+      ])
       return
     case 'address.removed': {
       const rows = database.run('DELETE FROM address WHERE text = ? AND system = ?', [event.address.text, event.system])

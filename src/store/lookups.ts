@@ -27,7 +27,8 @@ export interface Lookups {
   clear(): void
 }
 
-export function createLookups(base: Queries, recall: Recall): Lookups {
+/** `rememberedOf`: addresses with a remembered report through a (prefix) system. */
+export function createLookups(base: Queries, recall: Recall, rememberedOf: (system: number) => string[]): Lookups {
   const next = new Map<string, NextBoot | undefined>()
   const systems = new Map<string, SystemRow[]>()
   const remembered = new Map<string, RememberedReport | undefined>()
@@ -44,7 +45,7 @@ export function createLookups(base: Queries, recall: Recall): Lookups {
   }
   const dropSystem = (system: number) => {
     for (const address of base.addressesOf(system)) drop(address.text)
-    for (const [address, report] of remembered) if (report?.system?.id === system) remembered.delete(address)
+    for (const address of rememberedOf(system)) remembered.delete(address)
     fallback = undefined
   }
   const touch = (events: readonly Event[]) => {
@@ -70,7 +71,7 @@ export function createLookups(base: Queries, recall: Recall): Lookups {
         remembered.clear()
         return
       case 'boot.address':
-        macs.clear()
+        macs.delete(event.ip)
         return
       default:
         return // the other events touch nothing that is kept here
@@ -80,7 +81,7 @@ export function createLookups(base: Queries, recall: Recall): Lookups {
     queries: {
       ...base,
       nextBootOf: (address) =>
-        kept(next, address, () => recall.nextBootOf(base.systemsWith(address), base.nextBootOf(address))),
+        kept(next, address, () => recall.nextBootOf(() => base.systemsWith(address), base.nextBootOf(address))),
       systemsWith: (address) => kept(systems, address, () => base.systemsWith(address)),
       rememberedFor: (address) =>
         kept(remembered, address, () => recall.rememberedFor(address) ?? base.rememberedFor(address)),

@@ -14,7 +14,7 @@ import { dataFolder } from './folder.ts'
 import { readHistory } from './history.ts'
 import { takeLock } from './lock.ts'
 import { createLookups } from './lookups.ts'
-import { createQueries } from './queries.ts'
+import { createQueries, rememberedOf } from './queries.ts'
 import { createRecall } from './recall.ts'
 import { createReserve } from './reserve.ts'
 import { createSnapshots } from './snapshot.ts'
@@ -72,7 +72,7 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
     })
     const base = createQueries(database)
     const recall = createRecall()
-    const lookups = createLookups(base, recall)
+    const lookups = createLookups(base, recall, (system) => rememberedOf(database, system))
     const committer = createCommitter({ database, base, journal, lookups, recall, log, now })
     const snapshots = createSnapshots({
       folder,

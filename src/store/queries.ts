@@ -89,6 +89,11 @@ export function createQueries(database: Database): Queries {
   }
 }
 
+/** Addresses of the reports remembered through a prefix system. */
+export function rememberedOf(database: Database, system: number): string[] {
+  return database.all('SELECT text FROM remembered WHERE system = ?', [system]).map(([text]) => String(text))
+}
+
 function toSystem([id, name]: Row): SystemRow {
   return { id: Number(id), name: String(name) }
 }

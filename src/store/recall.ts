@@ -30,7 +30,7 @@ export interface Recall {
   pending(): HeldReport[]
   has(report: HeldReport): boolean
   drop(report: HeldReport): void
-  nextBootOf(systems: readonly SystemRow[], written: NextBoot | undefined): NextBoot | undefined
+  nextBootOf(systems: () => readonly SystemRow[], written: NextBoot | undefined): NextBoot | undefined
   rememberedFor(address: string): RememberedReport | undefined
   /** One line for `status`; undefined if nothing is held. */
   describe(): string | undefined
@@ -82,7 +82,7 @@ export function createRecall(): Recall {
     nextBootOf(systems, written) {
       if (held.size === 0) return written
       let latest = written
-      for (const system of systems) {
+      for (const system of systems()) {
         const report = held.get(`system ${system.id}`)
         if (!report || (latest && latest.seq > report.seq)) continue
         latest = { system, profile: localProfile, seq: report.seq, at: report.at, by: report.actor.who }

@@ -29,12 +29,12 @@ CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) 
 CREATE TABLE next_id (kind TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 -- decision: the system's next boot, its newest row in decision; NULL before the first.
 CREATE TABLE system (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, decision INTEGER) STRICT;
--- place: order in which the system's addresses were added. text: canonical spelling. kind: mac, ip4, prefix4.
+-- place: order in which addresses were added. text: canonical spelling. kind: mac, ip4, prefix4.
 CREATE TABLE address (
-  system INTEGER NOT NULL REFERENCES system (id) ON DELETE CASCADE,
-  place INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
-  PRIMARY KEY (system, place)) STRICT, WITHOUT ROWID;
+  place INTEGER PRIMARY KEY, system INTEGER NOT NULL REFERENCES system (id) ON DELETE CASCADE,
+  kind TEXT NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX address_text ON address (text, system);
+CREATE INDEX address_system ON address (system);
 -- seq, at, by: the record that decided it (RFC 3339 UTC; who).
 CREATE TABLE decision (
   id INTEGER PRIMARY KEY, system INTEGER NOT NULL REFERENCES system (id) ON DELETE CASCADE,
