@@ -11,6 +11,8 @@ export type Sample = Readonly<Record<string, number>>
 /** One competitor of a cell: a server under a load, a command, a start. */
 export interface Subject {
   readonly name: string
+  /** Done once before its first measurement. */
+  warmUp?(): Promise<void>
   /** One measurement; throws where anything was wrong with it, which leaves the subject without figures. */
   measure(): Promise<Sample>
 }

@@ -36,6 +36,7 @@ export async function runCell(cell: Cell, bench: Bench, rounds: number): Promise
         if (failed.some(({ name }) => name === subject.name)) continue
         bench.progress(`${cell.name} ${round < 0 ? 'warm-up' : `round ${round + 1} of ${rounds}`}: ${subject.name}`)
         try {
+          if (round === -warmUps) await subject.warmUp?.()
           const sample = await subject.measure()
           if (round >= 0) samples.set(subject.name, [...(samples.get(subject.name) ?? []), sample])
         } catch (error) {

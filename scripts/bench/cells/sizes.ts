@@ -8,7 +8,7 @@ import { layOut, type Work } from '../files.ts'
 import { residentBytes } from '../processes.ts'
 import { dataDirCopy, startDaemon, startPxemngr } from '../servers/pxemngr.ts'
 import { startServers } from '../servers/server.ts'
-import { measureReads, readMetrics, readOptions, readSeconds, tftpAddress } from './tftp.ts'
+import { clientsMany, measureReads, meetAll, readMetrics, readOptions, readSeconds, tftpAddress } from './tftp.ts'
 
 const bytesPerMb = 1e6
 const resident = { key: 'resident', label: 'resident MB', better: 'less', digits: 1 } as const
@@ -31,13 +31,14 @@ export const manySystems: Cell = {
     const starters = Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, startPxemngr(size, name)]))
     const { servers, absent, stop } = await startServers(bench, work, starters)
     const subjects = servers.map((server): Subject => {
-      const list = work.configurations(server.name === '100 systems' ? 100 : 10_000)
-      const options = ['clients=64', ...readOptions, `seconds=${readSeconds(bench)}`]
+      const count = server.name === '100 systems' ? 100 : 10_000
+      const list = work.configurations(count)
+      const options = [`clients=${clientsMany}`, ...readOptions, `seconds=${readSeconds(bench)}`]
       const measure = async (): Promise<Sample> => {
         const sample = await measureReads(server, () => bench.load.tftp(tftpAddress(server), list, options))
         return { ...sample, resident: residentBytes(server.process.pid) / bytesPerMb }
       }
-      return { name: server.name, measure }
+      return { name: server.name, warmUp: () => meetAll(bench, server, list, count), measure }
     })
     return { subjects, absent, close: stop }
   },
