@@ -85,7 +85,8 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
   const pathOf = (name: string) => join(dir, `${name}${profileSuffix}`)
 
   function load(name: string): Content {
-    if (nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
+    // A kept name was checked when it was read first.
+    if (!kept.has(name) && nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
     const path = pathOf(name)
     let stat: BigIntStats | undefined
     try {
