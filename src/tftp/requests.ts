@@ -22,7 +22,7 @@ import type { Resolve, TransferRecord } from './resolution.ts'
 import type { PortPool } from './transfer-port.ts'
 
 /** More are refused with an ERROR: each holds some memory, and a flood of requests must not take all of it. */
-export const TRANSFERS_MAX = 5000
+const TRANSFERS_MAX = 5000
 
 /** What all request ports share. */
 export interface Office {

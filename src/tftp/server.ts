@@ -16,8 +16,6 @@ import type { Resolve, TransferRecord } from './resolution.ts'
 import type { PortRange } from './sockets.ts'
 import { PortPool } from './transfer-port.ts'
 
-export type { TransferActivity } from './file-messages.ts'
-
 /** Ports of the main loop for each local address: each serves any number of small transfers. */
 const POOL_PORTS = 8
 /** A range with fewer ports for each worker than this is used by the main loop alone. */
@@ -183,6 +181,7 @@ function splitRange(range: PortRange | undefined): { main: PortRange | undefined
 function logTransfer(record: TransferRecord, log: Log): void {
   const { outcome, name, client, port, sentBytes, sizeBytes, options, retransmissions, durationMs, detail } = record
   const level = outcome === 'timeout' || outcome === 'failed' ? 'warn' : 'info'
+  if (!log.enabled(level)) return
   log[level](`tftp ${outcome}`, {
     name,
     client: `${client}:${port}`,

@@ -104,7 +104,7 @@ function expand(text: string): string[] {
 }
 
 /** A packet as the scripts write it. */
-export function describe(packet: Buffer): string {
+function describe(packet: Buffer): string {
   const message = parse(packet)
   switch (message?.kind) {
     case 'data':
