@@ -147,7 +147,8 @@ async function bundle() {
       format: 'cjs',
       target: 'node24',
       minify: true,
-      keepNames: true,
+      // Names are for stack traces; in the client they would cost start time.
+      keepNames: name !== 'main',
       legalComments: 'none',
       sourcemap: name === 'main' ? false : 'inline',
       sourcesContent: false,

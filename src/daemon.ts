@@ -9,7 +9,7 @@ import { isatty } from 'node:tty'
 import { checkFolders } from './config/check.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { startDaemon } from './daemon/start.ts'
-import { stopBounded } from './daemon/stop.ts'
+import { listenForSignals } from './daemon/stop.ts'
 import { Refusal } from './domain/errors.ts'
 import { createLog } from './log.ts'
 import { restoreDataDir } from './store/backup.ts'
@@ -50,13 +50,14 @@ async function serve(argv: readonly string[]): Promise<number> {
     for (const warning of checkFolders(loaded.config)) log.warn(warning)
     return 0
   }
+  const signals = listenForSignals(log)
   const daemon = await startDaemon(loaded, log, async () => {
     const again = await readConfig(argv)
     for (const warning of again.warnings) log.warn(warning)
     return again.config
   })
   process.stdout.write(`${daemon.readyLine}\n`)
-  await stopBounded(daemon, log)
+  await signals.serve(daemon)
   return 0
 }
 

@@ -12,6 +12,8 @@ export type LogLevel = (typeof logLevels)[number]
 export type LogFields = Readonly<Record<string, unknown>>
 
 export interface Log {
+  /** Whether lines of this level are written: for what would cost to gather. */
+  enabled(level: LogLevel): boolean
   error(message: string, fields?: LogFields): void
   warn(message: string, fields?: LogFields): void
   info(message: string, fields?: LogFields): void
@@ -37,6 +39,7 @@ export function createLog(
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
+    enabled: (asked) => logLevels.indexOf(asked) <= threshold,
     setLevel(next) {
       threshold = logLevels.indexOf(next)
     },
@@ -44,7 +47,13 @@ export function createLog(
 }
 
 /** A log that drops everything, for tests and tools. */
-export const silentLog: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} }
+export const silentLog: Log = {
+  enabled: () => false,
+  error: () => {},
+  warn: () => {},
+  info: () => {},
+  debug: () => {},
+}
 
 function formatJson(now: Date, level: LogLevel, message: string, fields: LogFields): string {
   return `${JSON.stringify({ at: now.toISOString(), level, message, ...plain(fields) })}\n`

@@ -76,6 +76,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: ['domain', 'commands', 'config', 'config.ts', 'version.ts', 'type assets.ts', 'assets.ts'],
 }
 
+/** Wiring: may import everything, is imported by `daemon.ts` alone. */
+const wiring = 'daemon'
+
 test('imports point one way: domain ← store ← commands ← http, tftp, cli ← daemon ← main', () => {
   const wrong = imports.filter(({ from, to, typeOnly }) => {
     const own = top(from)
@@ -86,10 +89,17 @@ test('imports point one way: domain ← store ← commands ← http, tftp, cli �
   assert.deepEqual(show(wrong), [])
 })
 
+test('only daemon.ts imports the wiring', () => {
+  const wrong = imports.filter(
+    ({ from, to }) => isSource(to) && top(to) === wiring && top(from) !== wiring && from !== 'daemon.ts',
+  )
+  assert.deepEqual(show(wrong), [])
+})
+
 test('every folder of src has a rule', () => {
   const folders = new Set(files.filter((file) => file.includes('/')).map(top))
   assert.deepEqual(
-    [...folders].filter((folder) => !(folder in allowed)),
+    [...folders].filter((folder) => folder !== wiring && !(folder in allowed)),
     [],
   )
 })

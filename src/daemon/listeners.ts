@@ -10,6 +10,7 @@ import type { Server } from 'node:http'
 import { type AddressInfo, connect, isIPv6 } from 'node:net'
 import { dirname } from 'node:path'
 import { Refusal } from '../domain/errors.ts'
+import type { Log } from '../log.ts'
 
 const socketMode = 0o660
 const socketFolderMode = 0o755
@@ -89,6 +90,19 @@ async function removeLeftover(path: string): Promise<void> {
     probe.destroy()
   }
   throw new Refusal('refused', `socket ${path}: already in use by a running daemon`)
+}
+
+/** With `log-level` debug, a line for each request when it is over. */
+export function logRequests(server: Server, log: Log): void {
+  server.prependListener('request', (incoming, outgoing) => {
+    if (!log.enabled('debug')) return
+    const startedMs = performance.now()
+    const client = incoming.socket.remoteAddress ?? 'socket'
+    outgoing.once('close', () => {
+      const ms = Math.round(performance.now() - startedMs)
+      log.debug('http', { method: incoming.method, url: incoming.url, client, status: outgoing.statusCode, ms })
+    })
+  })
 }
 
 /** Stops accepting and resolves when every connection is done; those still open after `graceMs` are cut. */

@@ -11,8 +11,10 @@ import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { findAsset, getAsset, listAssets } from '../assets.ts'
 import type { Daemon } from '../commands/daemon.ts'
+import { namesOf, viewRecord } from '../commands/record.ts'
 import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from '../config.ts'
 import { Refusal } from '../domain/errors.ts'
+import type { JournalRecord } from '../domain/event.ts'
 import { createManagementApp } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
@@ -26,13 +28,14 @@ import { createNeighbours } from '../net/neighbours.ts'
 import { createAnswerBoot } from '../profiles/answer.ts'
 import { openProfiles, populateProfiles } from '../profiles/registry.ts'
 import { openStore } from '../store/open.ts'
+import type { Store } from '../store/store.ts'
 import { openTrace } from '../store/trace.ts'
 import { openTftpServer, type TftpServer, type TftpServerOptions } from '../tftp/server.ts'
 import { createTree } from '../tftp/tree.ts'
 import { version } from '../version.ts'
 import { become, getAccount, handOver } from './account.ts'
 import { collectDegradations } from './health.ts'
-import { closeServer, listenSocket, listenTcp, reason } from './listeners.ts'
+import { closeServer, listenSocket, listenTcp, logRequests, reason } from './listeners.ts'
 import { createReach } from './reach.ts'
 import type { Stoppable } from './stop.ts'
 import { createTransferLog } from './transfer-log.ts'
@@ -41,6 +44,9 @@ type AdjustableLog = ReturnType<typeof createLog>
 
 /** What runs may finish within this; `stop.ts` bounds the whole. */
 const graceMs = 2000
+
+/** A record with more events is logged by their number. */
+const changesNamedMax = 8
 
 export interface StartedDaemon extends Stoppable {
   readonly readyLine: string
@@ -76,6 +82,7 @@ async function start(
   const first = await makeFolders(config)
   const store = await openStore({ dataDir: config.dataDir, log })
   closers.push(() => store.close())
+  store.onApplied((record) => logChange(record, store, log))
   if (first) await populate(config)
   const profiles = await openProfiles({
     dir: config.profilesDir,
@@ -169,10 +176,12 @@ async function start(
   for (const { host, port } of config.http) {
     const server = createHttpServer(management.app, 'tcp', machines.first)
     servers.push(server)
+    logRequests(server, log)
     listeners.http.push(await listenTcp(server, host, port))
   }
   const socketServer = createHttpServer(management.app, 'socket')
   servers.push(socketServer)
+  logRequests(socketServer, log)
   await listenSocket(socketServer, config.socket)
   if (account) {
     handOver(account, config.dataDir, config.socket)
@@ -228,6 +237,17 @@ async function populate(config: Config): Promise<void> {
   if (!existsSync(wait)) writeFileSync(wait, getAsset('templates/tests/wait.test'), { flag: 'wx', mode: 0o644 })
 }
 
+/** Who changed what, a line a record. */
+function logChange(record: JournalRecord, store: Store, log: AdjustableLog): void {
+  if (!log.enabled('info')) return
+  const { actor, events } = record
+  const changes =
+    events.length > changesNamedMax
+      ? [`${events.length} changes`]
+      : viewRecord(record, namesOf(store.queries, [record])).changes
+  log.info('change', { seq: record.seq, who: actor.who, from: actor.from, changes: changes.join('; ') })
+}
+
 /** undefined: off. Where nobody set an address and port 69 is not permitted, 6969 instead, said on stderr. */
 async function openTftp(
   config: Config,
@@ -266,7 +286,7 @@ async function openTftp(
 
 function tftpRefusal(error: unknown): Refusal {
   const text = error instanceof Error ? error.message : String(error)
-  return new Refusal('refused', `tftp ${text}`, { cause: error })
+  return new Refusal('refused', text, { cause: error })
 }
 
 /** Node has no Unix datagram sockets, so systemd's own program says it (sd_notify(3); `NotifyAccess=all`). */

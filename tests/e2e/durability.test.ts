@@ -137,8 +137,9 @@ test('a torn last line is set aside and said, and everything before it is there'
   appendFileSync(lastSegment(dataDir), '{"seq":999,"at":"2026-')
   const daemon = await started(t, { dataDir })
   assert.deepEqual([...(await listed(daemon)).keys()], ['one', 'two'])
-  const { degraded } = (await daemon.json('status')) as { degraded: string[] }
-  assert.match(degraded.join('\n'), /journal\.tail-/)
+  const { degraded, notices } = (await daemon.json('status')) as { degraded: string[]; notices: string[] }
+  assert.deepEqual(degraded, [], 'nothing acknowledged is lost')
+  assert.match(notices.join('\n'), /journal\.tail-/)
   assert.ok(
     readdirSync(dataDir)
       .concat(readdirSync(join(dataDir, 'journal')))
