@@ -67,7 +67,8 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
     clearInterval(heartbeat)
   }
   const send = (client: Client, bytes: Uint8Array) => {
-    if (client.queuedBytes + bytes.length > bufferMaxBytes) {
+    // A bulk record alone may be larger: whoever keeps up gets it all the same.
+    if (client.queuedBytes > 0 && client.queuedBytes + bytes.length > bufferMaxBytes) {
       drop(client)
       return client.cut('the client reads slower than things happen')
     }

@@ -13,7 +13,7 @@ beforeEach(async () => {
   for (const name of ['install', 'edeploy']) m.files.set(name, '')
   await m.daemon.profiles.sync()
 })
-afterEach(() => m.close())
+afterEach(() => m.shut())
 
 const mac = '52:54:00:12:34:56' as Mac
 const other = '52:54:00:12:34:57' as Mac

@@ -12,7 +12,7 @@ let m: Management
 beforeEach(async () => {
   m = await openManagement()
 })
-afterEach(() => m.close())
+afterEach(() => m.shut())
 
 test('every definition has what each surface needs: summary, usage, two examples, arguments for what is typed', () => {
   const names = new Set<string>()
@@ -170,9 +170,14 @@ test('two token add of one name at once give one token', async () => {
 })
 
 test('backup streams the file of the store, byte for byte', async () => {
+  m.store.at = '2026-11-23T08:01:56.400Z'
+  await m.type('addsystem', { name: 'web01', addresses: ['10.0.0.1'] })
   const { text, headers } = await m.call('backup', {})
   assert.equal(headers.get('content-type'), 'application/octet-stream')
-  assert.equal(text, m.store.records.map((record) => `${JSON.stringify(record)}\n`).join(''))
+  const chunks: Uint8Array[] = []
+  await m.store.backup(async (chunk) => void chunks.push(chunk))
+  assert.equal(text, Buffer.concat(chunks).toString())
+  assert.match(text, /web01/)
 })
 
 test('a backup that fails half-way breaks the connection; one that fails before is refused', async () => {

@@ -62,7 +62,7 @@ test('one bad system of many changes nothing, and is named', async () => {
   assert.equal(status, 400)
   assert.match(String(body['detail']), /^systems\[2\]: "x" is no address/)
   assert.equal(m.store.seq, seq)
-  m.close()
+  await m.shut()
 })
 
 test('10,000 lines are one record, in under 2 s', async () => {
@@ -80,5 +80,5 @@ test('10,000 lines are one record, in under 2 s', async () => {
   assert.equal(m.store.seq, seq + 1)
   assert.equal(m.store.queries.countSystems(), 10_000)
   assert.ok(tookMs < 2000, `${tookMs} ms of this thread`)
-  m.close()
+  await m.shut()
 })

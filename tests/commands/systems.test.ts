@@ -10,7 +10,7 @@ let m: Management
 beforeEach(async () => {
   m = await openManagement()
 })
-afterEach(() => m.close())
+afterEach(() => m.shut())
 
 const mac = '52:54:00:12:34:56'
 const add = (name: string, ...addresses: string[]) => m.type('addsystem', { name, addresses })

@@ -43,7 +43,8 @@ export interface Management extends ManagementApp {
   call(name: string, args: unknown, init?: RequestInit): Promise<Answer>
   overTcp(path: string, init?: RequestInit): Promise<Answer>
   type(name: string, args: Record<string, unknown>): Promise<Typed>
-  close(): void
+  /** Ends streams and store, and removes the folder. */
+  shut(): Promise<void>
 }
 
 export async function openManagement(options: Partial<ManagementOptions> = {}): Promise<Management> {
@@ -144,9 +145,9 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       )
       return { exit: command.exitStatus?.(body as never) ?? 0, stdout: stdout.join(''), stderr: stderr.join('') }
     },
-    close() {
+    async shut() {
       management.close()
-      void store.close()
+      await store.close()
     },
   }
 }

@@ -13,7 +13,7 @@ let m: Management
 beforeEach(async () => {
   m = await openManagement()
 })
-afterEach(() => m.close())
+afterEach(() => m.shut())
 
 const json = { 'content-type': 'application/json' }
 
@@ -60,7 +60,7 @@ test('a handler that no row of the table allows is never reached', async () => {
     assert.equal((await own.overTcp('/secret', { method })).status, 404, method)
   }
   assert.equal(reached, false)
-  own.close()
+  await own.shut()
 })
 
 test('every command is called by POST on its path; GET is 405 and changes nothing', async () => {
@@ -224,7 +224,7 @@ test('/healthz is 200 once ready and 503 before, for everybody', async () => {
   assert.equal((await none.overTcp('/healthz')).status, 200)
   Object.defineProperty(none.daemon, 'ready', { value: false })
   assert.equal((await none.overTcp('/healthz')).status, 503)
-  none.close()
+  await none.shut()
 })
 
 test('/metrics counts what was answered, in the text Prometheus reads', async () => {

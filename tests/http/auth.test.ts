@@ -17,7 +17,7 @@ beforeEach(async () => {
   anonymous = 'viewer'
   m = await openManagement({ nowMs: () => nowMs, anonymous: () => anonymous })
 })
-afterEach(() => m.close())
+afterEach(() => m.shut())
 
 const addsystem = { name: 'web01', addresses: ['10.0.0.1'] }
 const token = async (role: string, more: object = {}) =>

@@ -57,5 +57,5 @@ test('it is served with the version of the daemon', async () => {
   assert.equal(status, 200)
   assert.equal(headers.get('content-type'), 'application/json')
   assert.deepEqual(body, JSON.parse(JSON.stringify(describeApi('9.9.9'))))
-  m.close()
+  await m.shut()
 })
