@@ -57,7 +57,7 @@ export const pauseMs = 10 * 60_000
 export const bootsPerMachine = 20
 export const stepsPerBoot = 100
 /** Steps in all, some 30 MB; the oldest boots go first. */
-export const stepsMax = 150_000
+const stepsMax = 150_000
 const bootsAnsweredMax = 1000
 
 export const traceSchemaVersion = 1
@@ -98,7 +98,7 @@ const stages: readonly (readonly [RegExp, Stage])[] = [
 ]
 
 /** What a name says about how far the boot has come; `file`: a kernel, an initrd or what else a configuration names. */
-export function stageOf(name: string): Stage {
+function stageOf(name: string): Stage {
   return stages.find(([pattern]) => pattern.test(name))?.[1] ?? 'file'
 }
 

@@ -18,7 +18,7 @@ import type { Database } from './sqlite.ts'
 import type { CommitOptions, Queries, Transaction } from './store.ts'
 
 /** Commands that may wait; more are refused. Each is a request somebody holds open. */
-export const waitingMax = 50_000
+const waitingMax = 50_000
 
 export interface CommitterParts {
   readonly database: Database

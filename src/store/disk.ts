@@ -96,7 +96,7 @@ export async function replaceFile(
 }
 
 /** `write` wrote less than asked: on a full disk this comes without an error. */
-export class ShortWrite extends Error {
+class ShortWrite extends Error {
   readonly code = 'ENOSPC'
   constructor(written: number, asked: number) {
     super(`no space left on device (${written} of ${asked} bytes written)`)

@@ -12,8 +12,8 @@ import type { HistoryQuery } from './store.ts'
 import { readRecords } from './survey.ts'
 
 /** Records given where the question sets no limit, and the most it can ask for. */
-export const historyLimit = 1000
-export const historyLimitMax = 100_000
+const historyLimit = 1000
+const historyLimitMax = 100_000
 
 export async function readHistory(
   folder: DataFolder,
@@ -45,6 +45,6 @@ export async function readHistory(
 }
 
 /** Whether an event of the record is about the system. */
-export function concerns(record: JournalRecord, system: number): boolean {
+function concerns(record: JournalRecord, system: number): boolean {
   return record.events.some((event: Event) => 'system' in event && event.system === system)
 }

@@ -10,11 +10,11 @@ import type { Actor, Event } from '../domain/event.ts'
 import type { SystemRow } from './store.ts'
 
 /** Machines held at once, oldest dropped: as many as unknown MACs on disk. */
-export const recallMax = 10_000
+const recallMax = 10_000
 /** Machines that `describe` names. */
 const namedMax = 5
 
-export interface HeldReport {
+interface HeldReport {
   readonly actor: Actor
   readonly at: string
   /** Its place in the order: half a number behind the last record before it, so that only later ones overrule it. */

@@ -11,7 +11,7 @@ import type { Database } from './sqlite.ts'
 export const schemaVersion = 1
 
 /** `PRAGMA application_id`: "PXEM", so that `file` and a restore can tell what this is. */
-export const applicationId = 0x5058454d
+const applicationId = 0x5058454d
 
 /** Newest decisions kept for each system; older ones are in the journal (`history`). 0.8 showed ten. */
 export const decisionsKept = 100

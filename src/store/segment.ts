@@ -49,7 +49,7 @@ export async function listSegments(folder: DataFolder): Promise<SegmentFile[]> {
 }
 
 /** Names in a folder; none where it does not exist. */
-export async function listNames(dir: string): Promise<string[]> {
+async function listNames(dir: string): Promise<string[]> {
   try {
     return await readdir(dir)
   } catch (error) {

@@ -149,7 +149,7 @@ export function describeDamage({ path, line, from, to, reason }: Damage): string
 }
 
 /** What `history` and `status` say of a damaged place that start-up did not need. */
-export function archiveDamaged(damage: Damage): Degradation {
+function archiveDamaged(damage: Damage): Degradation {
   return {
     code: 'archive-damaged',
     weight: 'fault',
