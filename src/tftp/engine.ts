@@ -12,6 +12,13 @@ import type { TransferRecord } from './resolution.ts'
 import { TimerWheel, WheelEntry } from './timer-wheel.ts'
 import { PACE_MS, type Source, Transfer, type Wire } from './transfer.ts'
 
+/**
+ * A client that was not answered at once (iPXE's ROM: a quarter of a second) has sent its RRQ twice; the second may lie in
+ * another socket's queue until after its ACK was read. Taken for a machine that was reset, it would end a transfer that
+ * goes on: seen with iPXE under load, which gives up at the ERROR 5. No machine is back at its RRQ within this time.
+ */
+const LATE_REPEAT_MS = 500
+
 /** Where the packets of one transfer leave and come in. */
 export interface Line extends Wire {
   /** From now on packets of the client go to `running.receive`. */
@@ -93,14 +100,18 @@ export class Engine {
   }
 
   /**
-   * The client sent an RRQ while its transfer runs. True: it is a repeat of one whose answer was lost, and was answered.
-   * False: the transfer is over, the RRQ is a new one.
+   * The client sent an RRQ while its transfer runs. True: it is a repeat and needs nothing more. False: the transfer is
+   * over, the RRQ is a new one. The same RRQ is a repeat until the first ACK, which it gets its answer for, and a little
+   * longer: one that was on its way when the answer went out may be read after the ACK (see `LATE_REPEAT_MS`).
    */
   repeats(running: Running, datagram: Buffer): boolean {
     const { transfer, from } = running
     if (transfer.outcome === undefined) {
-      if (!transfer.acknowledgedAny && from.datagram.equals(datagram)) {
-        transfer.repeatRequest(performance.now())
+      const now = performance.now()
+      const { firstAckMs } = transfer
+      if (from.datagram.equals(datagram) && (firstAckMs < 0 || now - firstAckMs < LATE_REPEAT_MS)) {
+        if (firstAckMs >= 0) return true
+        transfer.repeatRequest(now)
         this.settle(running)
         return transfer.outcome === undefined
       }

@@ -57,7 +57,7 @@ export class Transfer {
   readonly #roundTrip: RoundTrip
   readonly #burstBlocks: number
   #awaitsAck0: boolean
-  #acknowledgedAny = false
+  #firstAckMs = -1
   /** Last block acknowledged. */
   #base = 0
   /** Highest block ever sent: nothing above it can be acknowledged. */
@@ -86,9 +86,9 @@ export class Transfer {
     return size === undefined ? bytes : Math.min(bytes, size)
   }
 
-  /** Whether the client has answered: until then the same RRQ again is a repeat, after it a machine that was reset. */
-  get acknowledgedAny(): boolean {
-    return this.#acknowledgedAny
+  /** When the client first answered; -1 if it has not. */
+  get firstAckMs(): number {
+    return this.#firstAckMs
   }
 
   start(nowMs: number): void {
@@ -116,7 +116,7 @@ export class Transfer {
       return
     }
     if (this.#repeats >= REPEATS_MAX) {
-      this.end('timeout', this.#acknowledgedAny ? 'the client no longer answers' : 'the client never answered')
+      this.end('timeout', this.#firstAckMs >= 0 ? 'the client no longer answers' : 'the client never answered')
       return
     }
     this.#repeats++
@@ -186,7 +186,7 @@ export class Transfer {
   }
 
   #progress(block: number, nowMs: number): void {
-    this.#acknowledgedAny = true
+    if (this.#firstAckMs < 0) this.#firstAckMs = nowMs
     this.#repeats = 0
     if (this.#timedBlock === block) this.#roundTrip.sample(nowMs - this.#sentMs)
     else this.#roundTrip.progress()

@@ -36,7 +36,7 @@ export function runExchange(files: Files, script: string): Transfer | undefined 
       return
     }
     if (transfer && transfer.outcome === undefined) {
-      if (request?.equals(packet) && !transfer.acknowledgedAny) {
+      if (request?.equals(packet) && transfer.firstAckMs < 0) {
         transfer.repeatRequest(nowMs)
         return
       }
