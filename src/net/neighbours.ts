@@ -40,8 +40,10 @@ export interface NeighbourSource {
 
 /** The table is 24 µs to read when empty, and longer by the entry. */
 const maxAgeMs = 1000
-/** A flood of addresses that are not in the table must not make each request read it. */
+/** One address that stays unknown must not make each of its requests read the table. */
 const rereadGapMs = 20
+/** Addresses so remembered; beyond it they are forgotten, which costs no more than a read each. */
+const missesMax = 1000
 /** `ip` takes some ms; a machine that waits longer is better known by what it booted with. */
 const ipTimeoutMs = 2000
 const ipOutputMax = 64 * 1024
@@ -52,29 +54,51 @@ export function createNeighbours(source: NeighbourSource = systemSource): Neighb
   let readAtMs = Number.NEGATIVE_INFINITY
   let runs = 0
 
-  function refresh(olderThanMs: number): void {
-    const now = source.nowMs()
-    // A clock that was set back must not keep an old table.
-    if (now >= readAtMs && now - readAtMs < olderThanMs) return
+  /** Of the interfaces, as of the last read: no other address can be in the table. */
+  let attached = new BlockList()
+  /** When addresses were last looked for in vain. */
+  const misses = new Map<Ip4, number>()
+
+  function read(now: number): void {
     readAtMs = now
     try {
-      table = parseArp(source.readArp(), source.attached())
+      const subnets = source.attached()
+      attached = new BlockList()
+      for (const { address, prefixLength } of subnets) attached.addSubnet(address, prefixLength, 'ipv4')
+      table = parseArp(source.readArp(), subnets)
     } catch {
       // Without the table machines are known by what they booted with.
       table = new Map()
     }
   }
 
+  function refresh(): void {
+    const now = source.nowMs()
+    // A clock that was set back must not keep an old table.
+    if (now < readAtMs || now - readAtMs >= maxAgeMs) read(now)
+  }
+
   return {
     macOf(address) {
-      refresh(maxAgeMs)
+      refresh()
       const known = table.get(address)
-      if (known !== undefined) return known
-      refresh(rereadGapMs)
-      return table.get(address)
+      if (known !== undefined || !attached.check(address, 'ipv4')) return known
+      // Its entry may be younger than the last read, however short ago that was: another machine may just have asked.
+      const now = source.nowMs()
+      const missedMs = misses.get(address)
+      if (missedMs !== undefined && now >= missedMs && now - missedMs < rereadGapMs) return undefined
+      read(now)
+      const found = table.get(address)
+      if (found !== undefined) {
+        misses.delete(address)
+        return found
+      }
+      if (misses.size >= missesMax) misses.clear()
+      misses.set(address, now)
+      return undefined
     },
     ipOf(mac) {
-      refresh(maxAgeMs)
+      refresh()
       for (const [ip, known] of table) if (known === mac) return ip
       return undefined
     },

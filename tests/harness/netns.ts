@@ -113,11 +113,14 @@ function raise({ space, name, mac, addresses = [] }: End): void {
   }
 }
 
-/** Namespaces of tests whose process is gone. */
+/** Namespaces of tests whose process is gone, with what still runs in them (dnsmasq outlives a killed test). */
 function removeAbandoned(): void {
   if (!existsSync(namesDir)) return
   for (const name of readdirSync(namesDir)) {
     const owner = namePattern.exec(name)?.[1]
-    if (owner && !existsSync(`/proc/${owner}`)) spawnSync('ip', ['netns', 'delete', name])
+    if (!owner || existsSync(`/proc/${owner}`)) continue
+    const { stdout } = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' })
+    for (const pid of stdout.split('\n').filter(Boolean)) spawnSync('kill', ['-KILL', pid])
+    spawnSync('ip', ['netns', 'delete', name])
   }
 }

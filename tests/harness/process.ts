@@ -93,7 +93,10 @@ export async function runToEnd(
   }
 }
 
-/** The command such that the kernel kills it when the test process dies, even by SIGKILL (`setpriv` is in util-linux). */
+/**
+ * The command such that the kernel kills it when the test process dies, even by SIGKILL (`setpriv` is in util-linux). A
+ * program that changes its own account loses that; the next test finds it in its namespace (netns.ts).
+ */
 export function dieWithParent(words: readonly string[]): string[] {
   return ['setpriv', '--pdeathsig', 'KILL', '--', ...words]
 }

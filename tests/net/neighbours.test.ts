@@ -76,10 +76,26 @@ describe('the neighbour table', () => {
     assert.equal(neighbours.macOf(ip), undefined)
   })
 
-  it('a flood of unknown addresses does not read it each time', () => {
+  it('machines that ask in the same instant are all found, each by a read of its own', () => {
     const { state, neighbours } = source()
-    for (let at = 0; at < 250; at += 1) neighbours.macOf(`10.77.0.${at}` as Ip4)
+    state.text = header + line(ip)
+    assert.equal(neighbours.macOf(ip), mac)
+    for (const last of ['15', '16']) {
+      state.text += line(`10.77.0.${last}`, `52:54:00:00:00:${last}`)
+      assert.equal(neighbours.macOf(`10.77.0.${last}` as Ip4), `52:54:00:00:00:${last}`)
+    }
+    assert.equal(state.reads, 3)
+  })
+
+  it('a flood from behind routers, or of one address that stays unknown, does not read it each time', () => {
+    const { state, neighbours } = source()
+    for (let at = 0; at < 250; at += 1) assert.equal(neighbours.macOf(`192.0.2.${at}` as Ip4), undefined)
     assert.equal(state.reads, 1)
+    for (let at = 0; at < 250; at += 1) assert.equal(neighbours.macOf('10.77.0.99' as Ip4), undefined)
+    assert.equal(state.reads, 2)
+    state.nowMs += 30
+    state.text += line('10.77.0.99')
+    assert.equal(neighbours.macOf('10.77.0.99' as Ip4), mac)
   })
 
   it('M1: finds the IP of a MAC, in lower case as Linux prints it', () => {
