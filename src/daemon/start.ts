@@ -135,6 +135,8 @@ async function start(
 
   const publicUrl = (): string | null => config.publicUrl
   let trusted = createTrustedNetworks(config.trustedNetworks)
+  const metrics = createMetrics()
+  const answered = metrics.counter('pxemngr_machine_requests_total', 'Machine URLs answered')
   const machines = createMachineUrls({
     store,
     profiles,
@@ -144,10 +146,11 @@ async function start(
     publicUrl,
     log,
     onConfigServed: (name, decision, peer) => transfers.httpStep(name, peer, decision),
+    onAnswered: (status) => answered.add(1, { status: `${Math.floor(status / 100)}xx` }),
   })
   const management = createManagementApp(daemon, {
     log,
-    metrics: createMetrics(),
+    metrics,
     anonymous: () => config.anonymous,
     secureCookie: () => config.publicUrl?.startsWith('https:') ?? false,
     loginPage,

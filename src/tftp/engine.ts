@@ -15,7 +15,8 @@ import { PACE_MS, type Source, Transfer, type Wire } from './transfer.ts'
 /**
  * A client that was not answered at once (iPXE's ROM: a quarter of a second) has sent its RRQ twice; the second may lie in
  * another socket's queue until after its ACK was read. Taken for a machine that was reset, it would end a transfer that
- * goes on: seen with iPXE under load, which gives up at the ERROR 5. No machine is back at its RRQ within this time.
+ * goes on: seen with iPXE under load, which gives up at the ERROR 5. So, this long after the first ACK, the same RRQ starts
+ * a second transfer beside the first, and the client's next packet says which of the two it means.
  */
 const LATE_REPEAT_MS = 500
 
@@ -27,6 +28,8 @@ export interface Line extends Wire {
   queued(): boolean
   /** The transfer is over. */
   close(): void
+  /** All transfers of a client share this way out, so that two at once cannot be told apart. */
+  readonly shared?: boolean
 }
 
 /** Who has the last word on a client's port: looked up at each RRQ. */
@@ -51,6 +54,8 @@ export class Running extends WheelEntry {
   readonly from: Start
   readonly startedMs: number = Date.now()
   readonly #engine: Engine
+  /** The client's transfer before this one, which goes on until the client has answered this one. */
+  rival: Running | undefined
 
   constructor(engine: Engine, from: Start) {
     super()
@@ -72,6 +77,7 @@ export class Running extends WheelEntry {
   receive(packet: Buffer): void {
     this.transfer.receive(packet, performance.now())
     this.#engine.settle(this)
+    if (this.rival && this.transfer.firstAckMs >= 0) this.#engine.replace(this.rival)
   }
 }
 
@@ -80,6 +86,8 @@ export class Engine {
   readonly #running = new Set<Running>()
   readonly #onEnd: (record: TransferRecord) => void
   #paced: Running[] = []
+  /** Of the last call of `repeats`: the transfer that the next one of the same client starts beside. */
+  #contested: Running | undefined
 
   constructor(onEnd: (record: TransferRecord) => void) {
     this.#onEnd = onEnd
@@ -91,6 +99,9 @@ export class Engine {
 
   start(from: Start): Running {
     const running = new Running(this, from)
+    const before = this.#contested
+    this.#contested = undefined
+    if (before?.from.key === from.key && before.transfer.outcome === undefined) running.rival = before
     this.#running.add(running)
     from.owners.set(from.key, running)
     from.line.attach(running)
@@ -100,25 +111,36 @@ export class Engine {
   }
 
   /**
-   * The client sent an RRQ while its transfer runs. True: it is a repeat and needs nothing more. False: the transfer is
-   * over, the RRQ is a new one. The same RRQ is a repeat until the first ACK, which it gets its answer for, and a little
-   * longer: one that was on its way when the answer went out may be read after the ACK (see `LATE_REPEAT_MS`).
+   * The client sent an RRQ while its transfer runs. True: it is a repeat, and was answered. False: the RRQ is a new one;
+   * the transfer is over, or (the same RRQ soon after its first ACK, see `LATE_REPEAT_MS`) contested by the next.
    */
   repeats(running: Running, datagram: Buffer): boolean {
     const { transfer, from } = running
-    if (transfer.outcome === undefined) {
-      const now = performance.now()
-      const { firstAckMs } = transfer
-      if (from.datagram.equals(datagram) && (firstAckMs < 0 || now - firstAckMs < LATE_REPEAT_MS)) {
-        if (firstAckMs >= 0) return true
+    this.#contested = undefined
+    if (transfer.outcome !== undefined) return false
+    const now = performance.now()
+    if (from.datagram.equals(datagram)) {
+      if (transfer.firstAckMs < 0) {
         transfer.repeatRequest(now)
         this.settle(running)
         return transfer.outcome === undefined
       }
-      transfer.end('replaced', 'the same client port asked again')
-      this.settle(running)
+      if (now - transfer.firstAckMs < LATE_REPEAT_MS && !from.line.shared) {
+        if (running.rival) this.replace(running.rival)
+        this.#contested = running
+        return false
+      }
     }
+    this.replace(running)
     return false
+  }
+
+  /** The client has gone on to another transfer. */
+  replace(running: Running): void {
+    if (running.rival) this.replace(running.rival)
+    if (running.transfer.outcome !== undefined) return
+    running.transfer.end('replaced', 'the same client port asked again')
+    this.settle(running)
   }
 
   /** Ends what still runs and tells the clients. */
@@ -163,6 +185,7 @@ export class Engine {
     const { owners, key, line } = running.from
     if (owners.get(key) === running) owners.delete(key)
     line.close()
+    running.rival = undefined
     this.#onEnd(recordOf(running))
   }
 }

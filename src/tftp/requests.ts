@@ -160,6 +160,7 @@ export class RequestPort {
 
 /** Single-port mode: packets leave from the request port, and come in there (`RequestPort.receive` finds the transfer). */
 class ListenerLine implements Line {
+  readonly shared = true
   readonly #listener: Listener
   readonly #client: Client
 

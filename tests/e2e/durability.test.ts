@@ -30,6 +30,17 @@ function temporaryDir(t: TestContext): string {
   return dir
 }
 
+/** A file system of its own, gone after the test. */
+function mountTmpfs(t: TestContext, size: string): string {
+  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-durability-'))
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', dir])
+  t.after(() => {
+    execFileSync('umount', ['-l', dir])
+    rmSync(dir, { recursive: true, force: true })
+  })
+  return dir
+}
+
 async function started(t: TestContext, options: Parameters<typeof serve>[0]): Promise<RunningDaemon> {
   const daemon = await serve(options)
   t.after(() => daemon.close())
@@ -281,6 +292,9 @@ test('while the disk stands still between decision and sync nothing of the chang
   skip: noFaults,
 }, async (t) => {
   const { daemon, disk } = await withFailingDisk(t)
+  // The machine's address is a record of its own: it must not be the one that stands still.
+  await readSmall(daemon.tftpPort, configName)
+  await daemon.must('addsystem', 'other', mac(2))
   disk.order('stall', 'match /journal/')
   let answered = false
   const change = call(daemon.ready.socket, 'nextboot', { name: 'node', profile: 'local' }).then((answer) => {
@@ -328,9 +342,7 @@ const isRoot = process.getuid?.() === 0
 test('on a full file system reports are still kept, changes are refused, and all resumes when there is room', {
   skip: isRoot ? false : 'needs root: a tmpfs of its own',
 }, async (t) => {
-  const mount = temporaryDir(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mount])
-  t.after(() => execFileSync('umount', ['-l', mount]))
+  const mount = mountTmpfs(t, '24m')
   const dataDir = join(mount, 'data')
   mkdirSync(dataDir)
   const daemon = await started(t, { dataDir })
@@ -365,9 +377,7 @@ test('on a full file system reports are still kept, changes are refused, and all
 test('a data directory that cannot be written is refused in one line that names it', {
   skip: isRoot ? false : 'needs root: a read-only mount',
 }, async (t) => {
-  const mount = temporaryDir(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mount])
-  t.after(() => execFileSync('umount', ['-l', mount]))
+  const mount = mountTmpfs(t, '8m')
   execFileSync('mount', ['-o', 'remount,ro', mount])
   const other = temporaryDir(t)
   const flags = ['--tftp', 'off', '--http', '127.0.0.1:0', '--socket', join(other, 'p.sock')]

@@ -4,7 +4,7 @@
  *
  *   FAULTS_BELOW    folder whose files are concerned (compared with the link in /proc/self/fd)
  *   FAULTS_CONTROL  control file, read at each call; absent or empty: all is well. Words, one a line:
- *     write EIO|ENOSPC|EROFS   writes fail          short N    writes take at most N bytes
+ *     write EIO|ENOSPC|EROFS   writes fail          short N    a write takes N bytes, the next none (ENOSPC), in turn
  *     sync EIO|ENOSPC|EROFS    fsync, fdatasync fail stall     syncs wait until the word is gone
  *     match TEXT               only files whose path contains TEXT
  */
@@ -60,21 +60,30 @@ static struct orders orders_for(int fd) {
   return heard;
 }
 
+/* How much of a write is taken; -1: it fails. Whoever goes on after a short write meets the full disk. */
+static ssize_t taken(struct orders o, size_t count) {
+  static int turn;
+  if (o.write_error) { errno = o.write_error; return -1; }
+  if (o.shorten < 0) return (ssize_t)count;
+  if (__atomic_fetch_xor(&turn, 1, __ATOMIC_SEQ_CST)) { errno = ENOSPC; return -1; }
+  return (size_t)o.shorten < count ? o.shorten : (ssize_t)count;
+}
+
 #define REAL(name, type) static type real; if (!real) real = (type)dlsym(RTLD_NEXT, name)
 
 typedef ssize_t (*write_type)(int, const void *, size_t);
 ssize_t write(int fd, const void *bytes, size_t count) {
   REAL("write", write_type);
   struct orders o = fd > 2 ? orders_for(fd) : (struct orders){0, 0, 0, -1};
-  if (o.write_error) { errno = o.write_error; return -1; }
-  return real(fd, bytes, o.shorten >= 0 && (size_t)o.shorten < count ? (size_t)o.shorten : count);
+  ssize_t size = taken(o, count);
+  return size < 0 ? -1 : real(fd, bytes, (size_t)size);
 }
 
 typedef ssize_t (*pwrite_type)(int, const void *, size_t, off_t);
 static ssize_t positioned(pwrite_type real, int fd, const void *bytes, size_t count, off_t at) {
   struct orders o = orders_for(fd);
-  if (o.write_error) { errno = o.write_error; return -1; }
-  return real(fd, bytes, o.shorten >= 0 && (size_t)o.shorten < count ? (size_t)o.shorten : count, at);
+  ssize_t size = taken(o, count);
+  return size < 0 ? -1 : real(fd, bytes, (size_t)size, at);
 }
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
   REAL("pwrite", pwrite_type);

@@ -4,7 +4,7 @@ import { createSocket } from 'node:dgram'
 import { writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { silentLog } from '../../src/log.ts'
 import { formatAck, formatError, formatRequest, parse } from '../../src/tftp/packet.ts'
@@ -160,38 +160,54 @@ test('a stranger at a transfer port gets ERROR 5 and the transfer goes on', asyn
   }
 })
 
-test('a repeated RRQ is one transfer, also for a file and right after the first ACK; later it starts anew', async (t) => {
-  const { port, root, answers, server, records } = await startTestServer(t)
-  answers.set('small', pattern(1000))
-  writeFileSync(join(root, 'file'), pattern(2000))
-  for (const name of ['small', 'file']) {
+for (const name of ['small', 'file']) {
+  /** A peer whose transfer is past its first ACK; `port` is the server's port of it. */
+  const acknowledged = async (t: TestContext) => {
+    const world = await startTestServer(t)
+    world.answers.set('small', pattern(1000))
+    writeFileSync(join(world.root, 'file'), pattern(1000))
     const peer = await openPeer(t)
     const rrq = formatRequest('rrq', name, 'octet', [['tsize', '0']])
-    peer.send(rrq, port)
+    peer.send(rrq, world.port)
     const first = await peer.next()
-    peer.send(rrq, port)
-    const again = await peer.next()
-    assert.deepEqual(again, first)
-    assert.equal(server.active(), 1)
-    peer.send(formatAck(0), again.port)
+    peer.send(rrq, world.port)
+    assert.deepEqual(await peer.next(), first, 'a repeat before the first ACK is answered by the same transfer')
+    assert.equal(world.server.active(), 1)
+    peer.send(formatAck(0), first.port)
     assert.equal((await peer.next()).packet.length, 516)
-    peer.send(rrq, port) // was on its way when the answer went out
-    await peer.silence(50)
-    assert.equal(server.active(), 1)
-    await sleep(600)
-    peer.send(rrq, port) // a machine that was reset
+    peer.send(rrq, world.port)
     let anew = await peer.next()
     while (anew.port === first.port) anew = await peer.next() // DATA 1 again, from the timer
     assert.deepEqual(anew.packet, first.packet)
-    assert.notEqual(anew.port, first.port)
-    peer.send(formatError(8, 'probe'), anew.port)
-    while (server.active() > 0) await sleep(5)
-    assert.deepEqual(
-      records.filter((one) => one.name === name).map(({ outcome }) => outcome),
-      ['replaced', 'probe'],
-    )
+    return { ...world, peer, first, anew }
   }
-})
+
+  test(`the same RRQ right after the first ACK serves a machine that was reset anew (${name})`, async (t) => {
+    const { peer, first, anew, server, records } = await acknowledged(t)
+    peer.send(formatAck(0), anew.port)
+    let data = await peer.next()
+    while (data.port === first.port) data = await peer.next()
+    assert.equal(data.packet.length, 516)
+    peer.send(formatAck(1), anew.port)
+    do data = await peer.next()
+    while (data.port !== anew.port || data.packet.length === 516)
+    peer.send(formatAck(2), anew.port)
+    while (server.active() > 0) await sleep(5)
+    assert.deepEqual(records.map(({ outcome }) => outcome).sort(), ['done', 'replaced'])
+  })
+
+  test(`an RRQ that was on its way when its answer went out does not end the transfer (${name})`, async (t) => {
+    const { peer, first, anew, server, records } = await acknowledged(t)
+    peer.send(formatError(5, 'unknown transfer'), anew.port) // what iPXE says to a second OACK
+    peer.send(formatAck(1), first.port)
+    let data = await peer.next()
+    while (data.packet.length === 516) data = await peer.next()
+    assert.equal(data.port, first.port)
+    peer.send(formatAck(2), first.port)
+    while (server.active() > 0) await sleep(5)
+    assert.ok(records.some(({ outcome, sentBytes }) => outcome === 'done' && sentBytes === 1000))
+  })
+}
 
 test('another RRQ from the same port replaces the transfer, from file to answer and back', async (t) => {
   const { port, root, answers, server, records } = await startTestServer(t)
