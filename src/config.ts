@@ -12,7 +12,7 @@ import { readEnvironment, readFlags, readToml, type Setting } from './config/sou
 import { quote } from './domain/address.ts'
 import { Refusal } from './domain/errors.ts'
 
-export { type Config, keys, tftpFallbackPort } from './config/keys.ts'
+export { type Config, tftpFallbackPort } from './config/keys.ts'
 export { formatReference } from './config/reference.ts'
 
 export interface LoadInput extends Surroundings {

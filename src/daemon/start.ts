@@ -79,11 +79,11 @@ async function start(
 ): Promise<StartedDaemon> {
   let { config } = loaded
   const account = config.user === null || process.getuid?.() !== 0 ? undefined : getAccount(config.user)
-  const first = await makeFolders(config)
+  // Before the state exists: a first start that fails half-way is still the first one the next time.
+  if (makeFolders(config)) await populate(config)
   const store = await openStore({ dataDir: config.dataDir, log })
   closers.push(() => store.close())
   store.onApplied((record) => logChange(record, store, log))
-  if (first) await populate(config)
   const profiles = await openProfiles({
     dir: config.profilesDir,
     store,
@@ -212,7 +212,7 @@ async function start(
 }
 
 /** Makes the folders that are not there; whether the data directory is new. Refuses (exit 1) one that is unusable. */
-async function makeFolders(config: Config): Promise<boolean> {
+function makeFolders(config: Config): boolean {
   const isNew = !existsSync(join(config.dataDir, 'journal'))
   const folders: readonly (readonly [string, string, number])[] = [
     ['data-dir', config.dataDir, 0o755],

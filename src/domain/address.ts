@@ -14,8 +14,6 @@ export type Ip4 = string & { readonly __brand: 'Ip4' }
 /** Leading two or three octets of an IPv4 address, `10.34` or `10.34.7`: every machine in it. */
 export type Ip4Prefix = string & { readonly __brand: 'Ip4Prefix' }
 
-export type AddressKind = 'mac' | 'ip4' | 'prefix4'
-
 export type Address =
   | { readonly kind: 'mac'; readonly text: Mac }
   | { readonly kind: 'ip4'; readonly text: Ip4 }

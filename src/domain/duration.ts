@@ -19,9 +19,3 @@ export function parseDuration(text: string): number | undefined {
   const ms = Number(parts[1]) * (unitMs[parts[2] ?? ''] ?? Number.NaN)
   return ms <= durationMaxMs ? ms : undefined
 }
-
-/** The largest unit in which it is a whole number: 5,400,000 → `90m`. Milliseconds below a second are cut. */
-export function formatDuration(ms: number): string {
-  const unit = ['d', 'h', 'm'].find((name) => ms > 0 && ms % (unitMs[name] ?? 1) === 0) ?? 's'
-  return `${Math.floor(ms / (unitMs[unit] ?? 1))}${unit}`
-}

@@ -73,8 +73,6 @@ export type Event =
   /** Closing record of a clean stop. */
   | { readonly type: 'daemon.stopped' }
 
-export type EventType = Event['type']
-
 /** One record of the journal as everybody but the journal file sees it. */
 export interface JournalRecord {
   /** 1, 2, 3 … without gaps. */

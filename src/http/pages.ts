@@ -21,8 +21,6 @@ import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
 import type { HttpProblem } from './problems.ts'
 
-export { renderFragment, renderPage } from './pages/render.ts'
-
 export interface Pages {
   /** Stops following the journal. */
   close(): void

@@ -33,9 +33,10 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
   const systems = new Map<string, SystemRow[]>()
   const remembered = new Map<string, RememberedReport | undefined>()
   const macs = new Map<string, Mac | undefined>()
+  const ips = new Map<string, string | undefined>()
   let fallback: { readonly next: NextBoot | undefined } | undefined
   const clear = () => {
-    for (const map of [next, systems, remembered, macs]) map.clear()
+    for (const map of [next, systems, remembered, macs, ips]) map.clear()
     fallback = undefined
   }
   const drop = (address: string) => {
@@ -86,6 +87,7 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
       rememberedFor: (address) =>
         kept(remembered, address, () => recall.rememberedFor(address) ?? base.rememberedFor(address)),
       lastMacOf: (ip) => kept(macs, ip, () => base.lastMacOf(ip)),
+      lastIpOf: (mac) => kept(ips, mac, () => base.lastIpOf(mac)),
       defaultNextBoot: () => {
         fallback ??= { next: base.defaultNextBoot() }
         return fallback.next

@@ -7,5 +7,3 @@ import { ipxe } from './ipxe.ts'
 import { pxelinux } from './pxelinux.ts'
 
 export const dialects = { pxelinux, ipxe } as const satisfies Record<string, Dialect>
-
-export type DialectName = keyof typeof dialects
