@@ -84,12 +84,12 @@ export class Running extends WheelEntry {
 export class Engine {
   readonly #wheel = new TimerWheel(() => performance.now())
   readonly #running = new Set<Running>()
-  readonly #onEnd: (record: TransferRecord) => void
+  readonly #onEnd: (record: TransferRecord, from: Start) => void
   #paced: Running[] = []
   /** Of the last call of `repeats`: the transfer that the next one of the same client starts beside. */
   #contested: Running | undefined
 
-  constructor(onEnd: (record: TransferRecord) => void) {
+  constructor(onEnd: (record: TransferRecord, from: Start) => void) {
     this.#onEnd = onEnd
   }
 
@@ -186,7 +186,7 @@ export class Engine {
     if (owners.get(key) === running) owners.delete(key)
     line.close()
     running.rival = undefined
-    this.#onEnd(recordOf(running))
+    this.#onEnd(recordOf(running), running.from)
   }
 }
 

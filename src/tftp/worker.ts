@@ -25,15 +25,14 @@ interface Local {
 
 function runWorker(settings: WorkerSettings, send: (message: FromWorker) => void): (message: ToWorker) => void {
   const locals = new Map<string, Local>()
-  /** Which `serve` a transfer belongs to: told when it ends. */
-  const ids = new Map<string, number>()
+  /** Which `serve` a transfer belongs to, by its datagram (a client may have two for a moment): told when it ends. */
+  const ids = new Map<Buffer, number>()
   let waiting = 0
 
   const settled = (id: number, record: TransferRecord | null): void => send({ kind: 'settled', id, record })
-  const engine = new Engine((record) => {
-    const name = nameOf(record.local, record.client, record.port)
-    const id = ids.get(name)
-    ids.delete(name)
+  const engine = new Engine((record, { datagram }) => {
+    const id = ids.get(datagram)
+    ids.delete(datagram)
     if (id !== undefined) settled(id, record)
   })
   const onStarted = settings.activity
@@ -63,15 +62,14 @@ function runWorker(settings: WorkerSettings, send: (message: FromWorker) => void
     const request = parse(bytes)
     if (request?.kind !== 'rrq') throw new Error('the main loop handed over something that is no RRQ')
     const { pool, owners } = localOf(local)
-    const name = nameOf(local, address, port)
-    ids.set(name, id)
+    ids.set(bytes, id)
     try {
       const refused = desk.serve(pool, owners, client, request, bytes, path)
       if (!refused) return
-      ids.delete(name)
+      ids.delete(bytes)
       settled(id, refused)
     } catch (error) {
-      ids.delete(name)
+      ids.delete(bytes)
       settled(id, null)
       send({ kind: 'warn', message: `TFTP ${request.name} to ${address}: ${(error as Error).message}` })
     }
@@ -117,10 +115,6 @@ function runWorker(settings: WorkerSettings, send: (message: FromWorker) => void
 
 /** No RRQ is empty: never a repeat. */
 const nothing = Buffer.alloc(0)
-
-function nameOf(local: string, address: string, port: number): string {
-  return `${local} ${address} ${port}`
-}
 
 if (parentPort) {
   const port = parentPort
