@@ -8,6 +8,7 @@
  * Size probes and chains of loaders (ROM → iPXE, shim → GRUB) stay in one boot. A machine is known by MAC, before that by
  * IP address. Not durable and not owed to anybody: `trace.ts`. Source: DESIGN "State" (trace), terms in "Boot".
  */
+import { type Stage, stageOf } from '../domain/stage.ts'
 import type { Database, Row, SqlValue } from './sqlite.ts'
 
 /** One request of a machine, as TFTP and HTTP record it when it has ended. */
@@ -83,23 +84,6 @@ export interface BootLog {
   add(steps: readonly TraceStep[]): void
   /** Newest first. */
   boots(query: BootQuery): Boot[]
-}
-
-type Stage = 'loader' | 'module' | 'configuration' | 'report' | 'file'
-
-const stages: readonly (readonly [RegExp, Stage])[] = [
-  [/^\/?(localboot|nextboot|profile|nexttest|upload|extend|progress)(\/|$)/, 'report'],
-  [
-    /(^|\/)pxelinux\.cfg\/|(^|\/)(grub|boot|extlinux|syslinux)[^/]*\.(cfg|conf)(-[^/]*)?$|^\/?ipxe(\/|$)|\.ipxe$/i,
-    'configuration',
-  ],
-  [/\.(c32|e32|e64|mod|lst|msg|png|jpe?g|pf2|txt|cat)$/i, 'module'],
-  [/\.(0|n12|pxe|kpxe|kkpxe|efi)$/i, 'loader'],
-]
-
-/** What a name says about how far the boot has come; `file`: a kernel, an initrd or what else a configuration names. */
-function stageOf(name: string): Stage {
-  return stages.find(([pattern]) => pattern.test(name))?.[1] ?? 'file'
 }
 
 const bootColumns = 'id, mac, ip, system, profile, started, ended, steps, more, configured, kernel'
