@@ -96,6 +96,7 @@ async function start(
 
   const startedMs = Date.now()
   const transfers = createTransferLog(trace)
+  store.onApplied((record) => transfers.reported(record))
   const neighbours = createNeighbours()
   const bootAddresses = createBootAddresses(store)
   const answerBoot = createAnswerBoot(store.queries, profiles)

@@ -5,7 +5,8 @@
  * client and name. Source: DESIGN "State" (trace), CONTRACT "Command line" (`status`).
  */
 import { parseMac } from '../domain/address.ts'
-import type { Decision } from '../domain/boot.ts'
+import { type Decision, localProfile } from '../domain/boot.ts'
+import type { JournalRecord } from '../domain/event.ts'
 import type { Trace } from '../store/trace.ts'
 import type { Requester, TransferRecord } from '../tftp/resolution.ts'
 
@@ -19,6 +20,8 @@ export interface TransferLog {
   add(record: TransferRecord): void
   /** A machine was given its configuration over HTTP. */
   httpStep(name: string, peer: string, decision: Decision): void
+  /** A machine's own report was kept. */
+  reported(record: JournalRecord): void
   /** Newest first. */
   recent(): readonly TransferRecord[]
 }
@@ -71,6 +74,26 @@ export function createTransferLog(trace: Trace): TransferLog {
         profile: decision.profile,
         systemId: decision.system?.id,
       })
+    },
+    reported({ at, actor, events }) {
+      if (actor.surface !== 'machine') return
+      for (const event of events) {
+        if (event.type !== 'boot.decided' && event.type !== 'report.remembered') continue
+        trace.step({
+          at: Date.parse(at),
+          mac: parseMac(actor.who),
+          ip: actor.from,
+          kind: 'http',
+          name: event.profile === localProfile ? '/localboot/' : `/nextboot/${event.profile}/`,
+          sizeBytes: null,
+          sentBytes: 0,
+          durationMs: 0,
+          outcome: 'done',
+          detail: '',
+          systemId: event.system ?? undefined,
+        })
+        return // one report, one step
+      }
     },
     recent: () => [...ring.slice(next), ...ring.slice(0, next)].reverse(),
   }

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { ask, readSmall } from '../harness/api.ts'
 import { type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
+import { until } from '../harness/process.ts'
 
 let daemon: RunningDaemon
 
@@ -370,6 +371,17 @@ describe('4.1 and 4.2: machine URLs', () => {
     )
     assert.equal((await get(`/profile/${mac}/`)).text, 'local')
     assert.equal((await get('/nextboot/nosuch/')).status, 404)
+  })
+
+  test('a report is a step of its machine’s boot', async () => {
+    await daemon.must('nextboot', 'web', 'install')
+    await get(`/localboot/${mac}/`)
+    const steps = async () => {
+      const { boots } = (await get('/api/v1/boots')).json as { boots: { mac: string; steps: { name: string }[] }[] }
+      return boots.filter((boot) => boot.mac === mac).flatMap((boot) => boot.steps.map(({ name }) => name))
+    }
+    const found = async () => ((await steps()).includes('/localboot/') ? true : undefined)
+    await until(found, 10_000, () => 'no boot of this machine has the report')
   })
 
   test('/localboot/ of an unknown MAC is remembered for it until a system with it gets a decision', async () => {
