@@ -78,7 +78,8 @@ function explain(tftp, http, socket) {
   const servers = anywhere.test(first) ? reachable : [first.replace(/:\d+$/, '')]
   const web = http.split(',')[0]
   const webHost = anywhere.test(web) ? `${reachable[0] ?? '127.0.0.1'}:${/:(\d+)$/.exec(web)?.[1]}` : web
-  const command = `${relative(process.cwd(), executable)} --socket ${relative(process.cwd(), socket) || socket}`
+  const near = relative(process.cwd(), socket)
+  const command = `${relative(process.cwd(), executable)} --socket ${near.startsWith('..') ? socket : near}`
   say('')
   if (tftp === 'off') say('TFTP is off: machines have to boot over HTTP')
   else {
