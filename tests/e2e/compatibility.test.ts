@@ -482,3 +482,12 @@ test('S6: the id of a deleted system is never used again', async () => {
   await daemon.must('addsystem', 'young', '00:1b:38:71:13:01')
   assert.ok(((await daemon.json('dpysystem', 'young')) as { id: number }).id > id)
 })
+
+test('a caller that no system has cannot set a next boot: 404, and nothing is kept', async (t) => {
+  const fresh = await serve() // this host has not booted from it, so loopback is nobody
+  t.after(() => fresh.close())
+  const before = ((await fresh.json('status')) as { journal: { seq: number } }).journal.seq
+  const { status, text } = await ask({ url: fresh.url }, '/nextboot/local/')
+  assert.equal(status, 404, text)
+  assert.equal(((await fresh.json('status')) as { journal: { seq: number } }).journal.seq, before)
+})
