@@ -47,6 +47,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   config: ['domain', 'log.ts', 'config.ts', 'version.ts'],
   'config.ts': ['domain', 'config', 'log.ts', 'version.ts'],
   profiles: ['domain', 'type store', 'type commands', 'assets.ts', 'log.ts', 'clock.ts', 'metrics.ts'],
+  runs: [
+    'domain',
+    'profiles',
+    'type store',
+    'type commands',
+    'type net',
+    'assets.ts',
+    'log.ts',
+    'clock.ts',
+    'metrics.ts',
+  ],
   commands: [
     'domain',
     'type store',

@@ -15,6 +15,94 @@ export interface ProfileFolder {
   names(): string[]
 }
 
+/** What a test's leading comments say, with the configuration's defaults filled in. Times in ms. */
+export interface TestTimes {
+  readonly timeoutMs: number
+  readonly graceMs: number
+  readonly bootMs: number
+  readonly retries: number
+  readonly tags: readonly string[]
+}
+
+export interface SuiteEntry {
+  readonly name: string
+  /** Whether a version given this suite lacks something without it. */
+  readonly expected: boolean
+}
+
+/** The test folder (`tests-dir`): `*.test` and `*.suite`, read as they are at the request. */
+export interface TestFolder {
+  /** Looks at the folder and registers what is new; `missing`: `wait`. */
+  sync(): Promise<{ registered: string[]; missing: string[] }>
+  /** Tests whose file is there now, in folder order. */
+  names(): string[]
+  /** undefined if the test can be handed out, else why not, with file and line (quarantined, or no file). */
+  fault(name: string): string | undefined
+  /** Of a test without a fault. */
+  times(name: string): TestTimes | undefined
+  /** Tests without a fault that have the tag, by name. */
+  tagged(tag: string): string[]
+  suiteNames(): string[]
+  /** The suite's tests in order, or why it cannot be used, with file and line; undefined: there is none. */
+  suite(name: string): readonly SuiteEntry[] | { readonly fault: string } | undefined
+  /** Faults of tests and suites, one line each: for `status`. */
+  faults(): string[]
+}
+
+/** A run's log as a file: what was uploaded, or what came as progress so far. */
+export interface RunLog {
+  readonly sizeBytes: number
+  /** Whether it is whole (an upload), or may grow. */
+  readonly final: boolean
+  /** Bytes from `start` up to `end` (exclusive; the size if absent), in chunks. */
+  chunks(start?: number, end?: number): AsyncIterable<Uint8Array>
+  close(): Promise<void>
+}
+
+export interface RunCase {
+  readonly name: string
+  readonly outcome: 'pass' | 'fail' | 'skip' | 'todo'
+  readonly note: string
+  readonly durationMs: number | null
+}
+
+/** The results folder (`results-dir`), for reading. */
+export interface ResultFiles {
+  /** undefined: there is none (any more). */
+  openLog(run: number): Promise<RunLog | undefined>
+  /** The cases that were kept, failing ones first; empty if there are none. */
+  cases(run: number): Promise<readonly RunCase[]>
+  /** An attachment's bytes by its name. */
+  openAttachment(run: number, name: string): Promise<RunLog | undefined>
+  /** Text of the test file as it was sent, by its hash; undefined if it was not kept. */
+  script(hash: string): Promise<string | undefined>
+}
+
+/** What of the runs is not in the store. */
+export interface Runs {
+  /** When this run is closed as lost (ms), the grace after a restart included; undefined if it has no deadline. */
+  deadlineMs(run: number): number | undefined
+  /** Counts and first lines of what came as progress so far; undefined if nothing came. */
+  progress(run: number): ProgressView | undefined
+  /** Calls `listener` when progress of the run has come, until the returned function is called. */
+  onProgress(run: number, listener: () => void): () => void
+  /** What `expire` would do now, and does unless it is a dry run. One line each. */
+  expire(dryRun: boolean): Promise<readonly ExpiryView[]>
+}
+
+export interface ProgressView {
+  readonly counts: { readonly info: number; readonly warning: number; readonly error: number }
+  readonly sizeBytes: number
+}
+
+export interface ExpiryView {
+  readonly run: number
+  /** `log`: its raw log; `run`: the whole row; `request`: never fetched. */
+  readonly what: 'log' | 'run' | 'request'
+  readonly sizeBytes: number
+  readonly why: string
+}
+
 export interface Listeners {
   readonly tftp: readonly string[]
   readonly http: readonly string[]
@@ -36,6 +124,9 @@ export interface Daemon {
   readonly startedMs: number
   readonly store: Store
   readonly profiles: ProfileFolder
+  readonly tests: TestFolder
+  readonly results: ResultFiles
+  readonly runs: Runs
   readonly listeners: Listeners
   /** Names of the loaders embedded in the executable. */
   readonly loaders: readonly string[]

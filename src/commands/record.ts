@@ -10,9 +10,20 @@ import type { EntryView } from './schema.ts'
 /** The record as programs get it (`/api/v1/events`). */
 export function publicRecord(record: JournalRecord): Record<string, unknown> {
   const events = record.events.map((event) => {
-    if (event.type !== 'token.added') return event
-    const { hash: _, ...rest } = event
-    return rest
+    switch (event.type) {
+      case 'token.added': {
+        const { hash: _, ...rest } = event
+        return rest
+      }
+      case 'secret.made':
+        return { type: event.type }
+      case 'webhook.added': {
+        const { secret: _, ...rest } = event
+        return rest
+      }
+      default:
+        return event
+    }
   })
   return { seq: record.seq, at: record.at, actor: record.actor, events }
 }
@@ -22,6 +33,8 @@ export interface Names {
   system(id: number): string
   profile(id: number): string
   token(id: number): string
+  test(id: number): string
+  version(id: number): string
 }
 
 /** Names as of now, with those of systems that `records` remove. */
@@ -34,6 +47,8 @@ export function namesOf(queries: Queries, records: readonly JournalRecord[]): Na
     system: (id) => removed.get(id) ?? queries.getSystem(id)?.name ?? `system ${id}`,
     profile: (id) => queries.listProfiles().find((profile) => profile.id === id)?.name ?? `profile ${id}`,
     token: (id) => queries.listTokens().find((token) => token.id === id)?.name ?? `token ${id}`,
+    test: (id) => queries.getTest(id)?.name ?? `test ${id}`,
+    version: (id) => queries.getVersion(id)?.name ?? `version ${id}`,
   }
 }
 
@@ -81,6 +96,54 @@ function describeEvent(event: Event, names: Names): string {
       return event.effect === 'lost'
         ? `a record was lost: ${event.reason}`
         : `a record is kept by its snapshot only: ${event.reason}`
+    case 'test.registered':
+      return `test ${event.name}: registered`
+    case 'test.missing':
+      return `test ${names.test(event.test)}: file gone`
+    case 'test.returned':
+      return `test ${names.test(event.test)}: file back`
+    case 'secret.made':
+      return 'key of the run tokens made'
+    case 'run.requested': {
+      const attempt = event.attempt > 1 ? `, attempt ${event.attempt}` : ''
+      return `${names.system(event.system)}: run ${event.run} of ${names.test(event.test)} requested${attempt}`
+    }
+    case 'run.sent':
+      return `run ${event.run}: sent to ${event.mac ?? event.ip ?? 'its machine'}`
+    case 'run.running':
+      return `run ${event.run}: running`
+    case 'run.extended':
+      return `run ${event.run}: deadline ${event.deadline}`
+    case 'run.closed':
+      return `run ${event.run}: ${event.verdict} (${event.reason})`
+    case 'run.uploaded':
+      return `run ${event.run}: ${event.result.verdict}${event.late ? ' (late)' : ''}`
+    case 'run.cancelled':
+      return `run ${event.run}: cancelled`
+    case 'run.expired':
+      return `run ${event.run}: expired`
+    case 'run.waived':
+      return `run ${event.run}: waived (${event.why})`
+    case 'log.removed':
+      return `run ${event.run}: log removed`
+    case 'run.removed':
+      return `run ${event.run}: removed`
+    case 'version.kept':
+      return `version ${names.version(event.version)}: kept`
+    case 'suite.given':
+      return `${names.system(event.system)}: suite ${event.suite} for version ${event.version}`
+    case 'system.sick':
+      return `${names.system(event.system)}: sick (${event.reason})`
+    case 'system.released':
+      return `${names.system(event.system)}: no longer sick`
+    case 'webhook.added':
+      return `webhook ${event.webhook}: ${event.url} on ${event.on.join(', ')}`
+    case 'webhook.removed':
+      return `webhook ${event.webhook}: removed`
+    case 'webhook.queued':
+      return `webhook ${event.webhook}: message ${event.delivery} queued`
+    case 'webhook.settled':
+      return `webhook message ${event.delivery}: ${event.ok ? 'delivered' : 'given up'}${event.detail === '' ? '' : ` (${event.detail})`}`
     default:
       return event satisfies never
   }

@@ -6,6 +6,7 @@
  * `store/journal.ts`; what they do to the database is `store/apply.ts`. Source: DESIGN "State".
  */
 import type { Address, Ip4, Mac } from './address.ts'
+import type { RunEvent } from './run.ts'
 
 /** Who caused a record. On the socket `who` is what the client says (its login name), stored as said, not proven. */
 export interface Actor {
@@ -20,6 +21,7 @@ export type Role = 'viewer' | 'operator' | 'admin'
 
 /** Ids are numbers ≥ 1, never used twice, each kind counted for itself. */
 export type Event =
+  | RunEvent
   | { readonly type: 'system.added'; readonly system: number; readonly name: string }
   /** `was`: the name before, for people who read the history. */
   | { readonly type: 'system.renamed'; readonly system: number; readonly name: string; readonly was: string }
@@ -82,3 +84,9 @@ export interface JournalRecord {
   readonly actor: Actor
   readonly events: readonly Event[]
 }
+
+/** What a record says about each of its events. */
+export type RecordHead = Pick<JournalRecord, 'seq' | 'at' | 'actor'>
+
+/** What has ids of its own. */
+export type IdKind = 'system' | 'decision' | 'profile' | 'token' | 'test' | 'run' | 'webhook' | 'delivery'

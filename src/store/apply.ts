@@ -5,17 +5,13 @@
  * either: an event that names what does not exist throws (`ApplyError`), because it means that a record before it is
  * missing. The caller holds the transaction. Source: DESIGN "State"; the meaning of each event is in `domain/event.ts`.
  */
-import type { Event, JournalRecord } from '../domain/event.ts'
+import type { Event, IdKind, JournalRecord, RecordHead } from '../domain/event.ts'
+import { applyRunEvent, forgetRunsOf } from './apply-runs.ts'
 import { bootAddressesKept, decisionsKept, remembersKept, snapshotsKept } from './schema.ts'
 import type { Database } from './sqlite.ts'
 
 /** A record does not fit the state before it: the journal lacks something, or this is a bug. */
 export class ApplyError extends Error {}
-
-export type IdKind = 'system' | 'decision' | 'profile' | 'token'
-
-/** What a record says about each of its events. */
-export type RecordHead = Pick<JournalRecord, 'seq' | 'at' | 'actor'>
 
 /** Applies a whole record; `record.seq` must be the next one. Throws `ApplyError`; roll back then. */
 export function applyRecord(database: Database, record: JournalRecord): void {
@@ -73,6 +69,7 @@ function apply(database: Database, head: RecordHead, event: Event, used: Map<IdK
     }
     case 'system.removed':
       forgetSystem(database, event.system)
+      forgetRunsOf(database, event.system)
       one(
         database.run('DELETE FROM system WHERE id = ?', [event.system]),
         seq,
@@ -156,6 +153,36 @@ function apply(database: Database, head: RecordHead, event: Event, used: Map<IdK
       database.run('INSERT INTO lost (seq) VALUES (?)', [seq])
       return
     case 'daemon.stopped':
+      return
+    case 'test.registered':
+    case 'test.missing':
+    case 'test.returned':
+    case 'secret.made':
+    case 'run.requested':
+    case 'run.sent':
+    case 'run.running':
+    case 'run.extended':
+    case 'run.closed':
+    case 'run.uploaded':
+    case 'run.cancelled':
+    case 'run.expired':
+    case 'run.waived':
+    case 'log.removed':
+    case 'run.removed':
+    case 'version.kept':
+    case 'suite.given':
+    case 'system.sick':
+    case 'system.released':
+    case 'webhook.added':
+    case 'webhook.removed':
+    case 'webhook.queued':
+    case 'webhook.settled':
+      applyRunEvent(database, head, event, {
+        note: (kind, id) => note(used, kind, id),
+        fault: (what) => {
+          throw new ApplyError(`record ${seq} ${what}`)
+        },
+      })
       return
     default:
       throw new ApplyError(`record ${seq} holds an event that this version does not know: ${JSON.stringify(event)}`)

@@ -5,8 +5,8 @@
  * command sees those before it in the batch. Not here: keeping the records and applying them (`committer.ts`).
  * Source: DESIGN "Decide, sync, apply".
  */
-import type { Actor, Event, JournalRecord } from '../domain/event.ts'
-import { applyEvent, finishRecord, type IdKind, nextIdOf } from './apply.ts'
+import type { Actor, Event, IdKind, JournalRecord } from '../domain/event.ts'
+import { applyEvent, finishRecord, nextIdOf } from './apply.ts'
 import type { Plane } from './journal.ts'
 import type { Database } from './sqlite.ts'
 import type { Queries, Transaction } from './store.ts'

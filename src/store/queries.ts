@@ -6,6 +6,7 @@
  */
 import type { Address, Mac } from '../domain/address.ts'
 import { defaultSystem } from '../domain/name.ts'
+import { createRunQueries } from './run-queries.ts'
 import type { Database, Row } from './sqlite.ts'
 import type { DecisionRow, ProfileRow, Queries, SystemRow, TokenRow } from './store.ts'
 
@@ -27,6 +28,7 @@ export function createQueries(database: Database): Queries {
     }
   }
   return {
+    ...createRunQueries(database),
     findSystem: (name) => system(get('SELECT id, name FROM system WHERE name = ?', [name])),
     getSystem: (id) => system(get('SELECT id, name FROM system WHERE id = ?', [id])),
     listSystems: () => all('SELECT id, name FROM system ORDER BY id').map(toSystem),

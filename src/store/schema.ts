@@ -5,10 +5,11 @@
  * older snapshots and replays. `PRAGMA user_version` holds the version, `meta` the record the content stands at. Source:
  * DESIGN "State".
  */
+import { runTables } from './schema-runs.ts'
 import type { Database } from './sqlite.ts'
 
 /** Raise it with every change below, and with every change of what `apply.ts` writes. */
-export const schemaVersion = 1
+export const schemaVersion = 2
 
 /** `PRAGMA application_id`: "PXEM", so that `file` and a restore can tell what this is. */
 const applicationId = 0x5058454d
@@ -28,7 +29,10 @@ CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) 
 -- First id of each kind that was never used. Removing a row does not give its id back.
 CREATE TABLE next_id (kind TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 -- decision: the system's next boot, its newest row in decision; NULL before the first.
-CREATE TABLE system (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, decision INTEGER) STRICT;
+CREATE TABLE system (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, decision INTEGER,
+  -- version: the last one a result named. sick: why, or NULL.
+  version INTEGER, sick TEXT) STRICT;
 -- place: order in which addresses were added. text: canonical spelling. kind: mac, ip4, prefix4.
 CREATE TABLE address (
   place INTEGER PRIMARY KEY, system INTEGER NOT NULL REFERENCES system (id) ON DELETE CASCADE,
@@ -63,6 +67,7 @@ CREATE INDEX token_name ON token (name, id);
 CREATE TABLE snapshot (
   seq INTEGER PRIMARY KEY, file TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, schema INTEGER NOT NULL,
   at TEXT NOT NULL) STRICT;
+${runTables}
 -- Numbers whose record was lost to damage and filled in by pxemngr repair.
 CREATE TABLE lost (seq INTEGER PRIMARY KEY) STRICT;
 `

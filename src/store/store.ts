@@ -6,7 +6,8 @@
  */
 import type { Address, Ip4, Ip4Prefix, Mac } from '../domain/address.ts'
 import type { NextBoot, RememberedReport } from '../domain/boot.ts'
-import type { Actor, Event, JournalRecord, Role } from '../domain/event.ts'
+import type { Actor, Event, IdKind, JournalRecord, Role } from '../domain/event.ts'
+import type { RunQueries } from './run-queries.ts'
 
 /** A system as `dpysystem` shows it, without what comes from elsewhere (neighbour table). */
 export interface SystemRow {
@@ -40,7 +41,7 @@ export interface TokenRow {
 }
 
 /** Read functions; every one is indexed, none is longer than its answer. Same set inside a decision and outside. */
-export interface Queries {
+export interface Queries extends RunQueries {
   /** Exact, case-sensitive name. */
   findSystem(name: string): SystemRow | undefined
   getSystem(id: number): SystemRow | undefined
@@ -76,7 +77,7 @@ export interface Transaction extends Queries {
   /** Time of the record, RFC 3339 UTC. */
   readonly at: string
   /** Next unused id of a kind; advances with each call. */
-  nextId(kind: 'system' | 'decision' | 'profile' | 'token'): number
+  nextId(kind: IdKind): number
   emit(event: Event): void
 }
 

@@ -1,0 +1,100 @@
+/**
+ * Signs of life: when each machine last began a boot, how far that got, and when it was last heard of.
+ *
+ * Fed by everything a machine asks for (configurations, files, machine URLs), kept in memory only, bounded. Whether it
+ * means that a run is lost or its machine broken is the run clock's to say. A machine is its MAC where that is known, else
+ * its IP address. Source: RUNS "Life of a run", "Verdicts" (infra, lost).
+ */
+import type { Mac } from '../domain/address.ts'
+
+export interface MachineIdentity {
+  readonly mac: Mac | undefined
+  readonly ip: string | undefined
+}
+
+export interface Life {
+  /** When its last boot began: its configuration was read. ms. */
+  readonly bootMs: number | undefined
+  /** Last thing asked for in that boot, in words: `the profile install`, `vmlinuz`, `/localboot/`. */
+  readonly reached: string
+  readonly lastSignMs: number
+  /** System that decided the boot; undefined: none. */
+  readonly systemId: number | undefined
+  readonly machine: MachineIdentity
+}
+
+/** A boot began: a configuration was served for real (no preview). */
+export interface BootSeen {
+  readonly machine: MachineIdentity
+  readonly systemId: number | undefined
+  readonly profile: string
+  readonly atMs: number
+}
+
+export interface Lives {
+  booted(boot: BootSeen): void
+  /** `reached`: what it asked for. */
+  sign(machine: MachineIdentity, reached: string, atMs: number): void
+  find(machine: MachineIdentity): Life | undefined
+  /** All machines that are known, least recently heard of first. */
+  all(): Iterable<Life>
+  onBoot(listener: (boot: BootSeen) => void): void
+}
+
+/** Machines remembered, least recently heard of dropped. */
+const machinesMax = 20_000
+/**
+ * A loader asks for its configuration several times within one boot (size probe, iPXE after PXELINUX, a second name):
+ * configurations closer together than this are one boot.
+ */
+export const oneBootMs = 20_000
+
+export function createLives(): Lives {
+  const lives = new Map<string, Life>()
+  const listeners: ((boot: BootSeen) => void)[] = []
+  const keep = (life: Life) => {
+    const key = keyOf(life.machine)
+    if (key === undefined) return
+    lives.delete(key)
+    lives.set(key, life)
+    if (lives.size <= machinesMax) return
+    const [oldest] = lives.keys()
+    if (oldest !== undefined) lives.delete(oldest)
+  }
+  const find = (machine: MachineIdentity): Life | undefined => {
+    const known = (machine.mac && lives.get(machine.mac)) ?? (machine.ip && lives.get(machine.ip))
+    return known || undefined
+  }
+  return {
+    booted(boot) {
+      const before = find(boot.machine)
+      const again = before?.bootMs !== undefined && boot.atMs - before.lastSignMs < oneBootMs && isLoading(before)
+      const bootMs = again ? before.bootMs : boot.atMs
+      const reached = `the profile ${boot.profile}`
+      keep({ bootMs, reached, lastSignMs: boot.atMs, systemId: boot.systemId, machine: boot.machine })
+      if (!again) for (const listener of listeners) listener(boot)
+    },
+    sign(machine, reached, atMs) {
+      const before = find(machine)
+      keep({
+        bootMs: before?.bootMs,
+        reached,
+        lastSignMs: atMs,
+        systemId: before?.systemId,
+        machine: { mac: machine.mac ?? before?.machine.mac, ip: machine.ip ?? before?.machine.ip },
+      })
+    },
+    find,
+    all: () => lives.values(),
+    onBoot: (listener) => void listeners.push(listener),
+  }
+}
+
+/** Whether the boot has not got beyond its loader: nothing but a configuration was asked for. */
+function isLoading(life: Life): boolean {
+  return life.reached.startsWith('the profile ')
+}
+
+function keyOf(machine: MachineIdentity): string | undefined {
+  return machine.mac ?? machine.ip
+}

@@ -1,0 +1,46 @@
+/**
+ * Run tokens: who has the token of a run may upload for it, from wherever.
+ *
+ * A token is an HMAC of the run's id under a key that is made once and kept in the journal, so that tokens survive
+ * restarts, a cut delivery and a restored backup without a row each. Source: RUNS "Machine URLs"; RFC 2104.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Actor } from '../domain/event.ts'
+import type { Store } from '../store/store.ts'
+
+const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
+const keyBytes = 32
+/** Characters of base64url: 132 bits. */
+const tokenLength = 22
+
+export interface RunTokens {
+  tokenOf(run: number): string
+  /** In constant time. */
+  matches(run: number, token: string): boolean
+}
+
+/**
+ * Makes the key if there is none yet. While changes are refused (full disk) a key in memory serves until one is kept:
+ * its tokens do not outlive the daemon.
+ */
+export async function openRunTokens(store: Store): Promise<RunTokens> {
+  const fresh = randomBytes(keyBytes).toString('base64')
+  if (store.queries.runSecret() === undefined) {
+    await store
+      .commit(daemon, (tx) => {
+        if (tx.runSecret() === undefined) tx.emit({ type: 'secret.made', secret: fresh })
+      })
+      .catch(() => undefined)
+  }
+  const key = Buffer.from(store.queries.runSecret() ?? fresh, 'base64')
+  const tokenOf = (run: number) =>
+    createHmac('sha256', key).update(`run ${run}`).digest('base64url').slice(0, tokenLength)
+  return {
+    tokenOf,
+    matches(run, token) {
+      const given = Buffer.from(token)
+      const right = Buffer.from(tokenOf(run))
+      return given.length === right.length && timingSafeEqual(given, right)
+    },
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * What the events of tests, runs and results do to the database; part of `apply.ts`, with the same rules.
+ *
+ * Everything follows from the record: which version a run counts for (its `V: ` line, else what was asked for, else the
+ * system's last known one) is worked out here, so that replay gives the same. Source: CONTRACT's RUNS.
+ */
+import type { IdKind, RecordHead } from '../domain/event.ts'
+import type { KeptResult, RunEvent } from '../domain/run.ts'
+import { runFlags } from './schema-runs.ts'
+import type { Database, SqlValue } from './sqlite.ts'
+
+/** `note` writes down that an id is used up; `fault` throws for a record that does not fit. */
+export interface RunApplier {
+  readonly note: (kind: IdKind, id: number) => void
+  readonly fault: (what: string) => never
+}
+
+export function applyRunEvent(database: Database, head: RecordHead, event: RunEvent, applier: RunApplier): void {
+  const { note, fault } = applier
+  const atMs = Date.parse(head.at)
+  const must = (rows: number, what: string) => {
+    if (rows !== 1) fault(what)
+  }
+  const updateRun = (run: number, set: string, values: readonly SqlValue[]) =>
+    must(
+      database.run(`UPDATE run SET ${set} WHERE id = ?`, [...values, run]),
+      `is about run ${run}, which does not exist`,
+    )
+  switch (event.type) {
+    case 'test.registered':
+      note('test', event.test)
+      database.run('INSERT INTO test (id, name, available) VALUES (?, ?, 1)', [event.test, event.name])
+      return
+    case 'test.missing':
+    case 'test.returned':
+      must(
+        database.run('UPDATE test SET available = ? WHERE id = ?', [
+          event.type === 'test.returned' ? 1 : 0,
+          event.test,
+        ]),
+        `is about test ${event.test}, which does not exist`,
+      )
+      return
+    case 'secret.made':
+      database.run('INSERT INTO secret (id, value) VALUES (1, ?)', [event.secret])
+      return
+    case 'run.requested': {
+      note('run', event.run)
+      const asked = event.version === null ? null : versionId(database, event.version, atMs)
+      database.run(
+        `INSERT INTO run (id, system, test, version, asked, state, attempt, grp, requested)
+         VALUES (?1, ?2, ?3, ?4, ?4, 'requested', ?5, ?6, ?7)`,
+        [event.run, event.system, event.test, asked, event.attempt, event.group, atMs],
+      )
+      return
+    }
+    case 'run.sent': {
+      const deadline = atMs + event.timeoutMs + event.graceMs
+      const boot = event.boot === null ? null : Date.parse(event.boot)
+      updateRun(event.run, `state = 'sent', sent = ?, deadline = ?, grace = ?, retries = ?, script = ?, boot = ?`, [
+        atMs,
+        deadline,
+        event.graceMs,
+        event.retries,
+        scriptId(database, event.hash),
+        boot,
+      ])
+      detail(database, event.run, 'mac', event.mac)
+      detail(database, event.run, 'ip', event.ip)
+      return
+    }
+    case 'run.running':
+      updateRun(event.run, `state = 'running'`, [])
+      return
+    case 'run.extended':
+      updateRun(event.run, 'deadline = ?', [Date.parse(event.deadline)])
+      return
+    case 'run.closed':
+      updateRun(event.run, `state = 'done', verdict = ?, done = ?, version = ${ownVersion}`, [event.verdict, atMs])
+      detail(database, event.run, 'reason', event.reason)
+      return
+    case 'run.uploaded':
+      upload(database, head, event, updateRun)
+      return
+    case 'run.cancelled':
+    case 'run.expired':
+      updateRun(event.run, 'state = ?, done = ?', [event.type === 'run.cancelled' ? 'cancelled' : 'expired', atMs])
+      return
+    case 'run.waived':
+      updateRun(event.run, `flags = flags | ${runFlags.waived}`, [])
+      detail(database, event.run, 'waived', event.why)
+      return
+    case 'log.removed':
+      updateRun(event.run, `flags = flags & ~${runFlags.logKept}`, [])
+      return
+    case 'run.removed':
+      must(database.run('DELETE FROM run WHERE id = ?', [event.run]), `removes run ${event.run}, which does not exist`)
+      database.run('DELETE FROM run_detail WHERE run = ?', [event.run])
+      database.run('DELETE FROM measurement WHERE run = ?', [event.run])
+      return
+    case 'version.kept':
+      must(
+        database.run('UPDATE version SET kept = 1 WHERE id = ?', [event.version]),
+        `keeps version ${event.version}, which does not exist`,
+      )
+      return
+    case 'suite.given': {
+      const version = versionId(database, event.version, atMs)
+      for (const test of event.tests) {
+        database.run('INSERT OR REPLACE INTO expected (version, system, test, suite) VALUES (?, ?, ?, ?)', [
+          version,
+          event.system,
+          test,
+          event.suite,
+        ])
+      }
+      return
+    }
+    case 'system.sick':
+    case 'system.released':
+      must(
+        database.run('UPDATE system SET sick = ? WHERE id = ?', [
+          event.type === 'system.sick' ? event.reason : null,
+          event.system,
+        ]),
+        `is about system ${event.system}, which does not exist`,
+      )
+      return
+    case 'webhook.added':
+      note('webhook', event.webhook)
+      database.run('INSERT INTO webhook (id, url, events, secret, at) VALUES (?, ?, ?, ?, ?)', [
+        event.webhook,
+        event.url,
+        event.on.join(','),
+        event.secret,
+        atMs,
+      ])
+      return
+    case 'webhook.removed':
+      must(
+        database.run('DELETE FROM webhook WHERE id = ?', [event.webhook]),
+        `removes webhook ${event.webhook}, which does not exist`,
+      )
+      return
+    case 'webhook.queued':
+      note('delivery', event.delivery)
+      database.run('INSERT INTO delivery (id, webhook, body, at) VALUES (?, ?, ?, ?)', [
+        event.delivery,
+        event.webhook,
+        event.body,
+        atMs,
+      ])
+      return
+    case 'webhook.settled':
+      // Gone already where its webhook was removed meanwhile.
+      database.run('DELETE FROM delivery WHERE id = ?', [event.delivery])
+      return
+    default:
+      event satisfies never
+  }
+}
+
+/** With a system go its runs and what is expected of it. */
+export function forgetRunsOf(database: Database, system: number): void {
+  database.run('DELETE FROM run_detail WHERE run IN (SELECT id FROM run WHERE system = ?)', [system])
+  database.run('DELETE FROM measurement WHERE run IN (SELECT id FROM run WHERE system = ?)', [system])
+  database.run('DELETE FROM run WHERE system = ?', [system])
+  database.run('DELETE FROM expected WHERE system = ?', [system])
+}
+
+/** What a run counts for that names no version. */
+const ownVersion = 'coalesce(asked, (SELECT s.version FROM system s WHERE s.id = run.system))'
+
+function upload(
+  database: Database,
+  head: RecordHead,
+  event: Extract<RunEvent, { type: 'run.uploaded' }>,
+  updateRun: (run: number, set: string, values: readonly SqlValue[]) => void,
+): void {
+  const { run, late, result } = event
+  const atMs = Date.parse(head.at)
+  const { verdict, counts } = result
+  const flaky = (verdict === 'pass' || verdict === 'warn') && failedBefore(database, run)
+  const flags = runFlags.uploaded | runFlags.logKept | (late ? runFlags.late : 0) | (flaky ? runFlags.flaky : 0)
+  const version = result.version === null ? undefined : versionId(database, result.version, atMs)
+  updateRun(
+    run,
+    `state = 'done', verdict = ?, done = ?, infos = ?, warnings = ?, errors = ?,
+     flags = (flags & ${runFlags.waived | runFlags.late}) | ?, version = ${version === undefined ? ownVersion : '?'}`,
+    [verdict, atMs, counts.info, counts.warning, counts.error, flags, ...(version === undefined ? [] : [version])],
+  )
+  if (version !== undefined) {
+    database.run('UPDATE system SET version = ? WHERE id = (SELECT system FROM run WHERE id = ?)', [version, run])
+  }
+  keepDetail(database, run, result)
+  database.run('DELETE FROM measurement WHERE run = ?', [run])
+  for (const { name, value, unit } of result.measurements) {
+    database.run('INSERT OR REPLACE INTO measurement (run, measure, value) VALUES (?, ?, ?)', [
+      run,
+      measureId(database, name, unit),
+      value,
+    ])
+  }
+}
+
+/** Whether an earlier attempt of its group failed or was lost. */
+function failedBefore(database: Database, run: number): boolean {
+  const row = database.get('SELECT grp, attempt FROM run WHERE id = ?', [run])
+  if (!row || Number(row[1]) < 2) return false
+  const failed = database.get(
+    `SELECT 1 FROM run WHERE id < ?2 AND verdict IN ('fail', 'lost')
+     AND (id = ?1 OR id IN (SELECT id FROM run WHERE grp = ?1 AND attempt > 1)) LIMIT 1`,
+    [row[0] ?? null, run],
+  )
+  return failed !== undefined
+}
+
+function keepDetail(database: Database, run: number, result: KeptResult): void {
+  const { cases, lines, notes, attachments } = result
+  const list = (items: readonly unknown[]) => (items.length > 0 ? JSON.stringify(items) : null)
+  const values = {
+    reason: result.reason === '' ? null : result.reason,
+    exit: result.exit,
+    cases: cases.total > 0 ? JSON.stringify([cases.total, cases.pass, cases.fail, cases.skip, cases.todo]) : null,
+    lines: list(lines.map(({ kind, line, text }) => [kind, line, text])),
+    notes: list(notes),
+    attachments: list(attachments.map(({ name, sizeBytes }) => [name, sizeBytes])),
+    size: result.sizeBytes,
+  }
+  database.run(
+    `INSERT INTO run_detail (run, reason, exit, cases, lines, notes, attachments, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (run) DO UPDATE SET reason = excluded.reason, exit = excluded.exit, cases = excluded.cases,
+       lines = excluded.lines, notes = excluded.notes, attachments = excluded.attachments, size = excluded.size`,
+    [run, values.reason, values.exit, values.cases, values.lines, values.notes, values.attachments, values.size],
+  )
+}
+
+function detail(
+  database: Database,
+  run: number,
+  column: 'mac' | 'ip' | 'reason' | 'waived',
+  value: string | null,
+): void {
+  database.run(
+    `INSERT INTO run_detail (run, ${column}) VALUES (?1, ?2) ON CONFLICT (run) DO UPDATE SET ${column} = ?2`,
+    [run, value],
+  )
+}
+
+function versionId(database: Database, name: string, atMs: number): number {
+  return intern(database, 'version', 'name', name, () =>
+    database.run('INSERT INTO version (name, at) VALUES (?, ?)', [name, atMs]),
+  )
+}
+
+function scriptId(database: Database, hash: string): number {
+  return intern(database, 'script', 'hash', hash, () => database.run('INSERT INTO script (hash) VALUES (?)', [hash]))
+}
+
+function intern(database: Database, table: string, column: string, text: string, insert: () => void): number {
+  const find = () => database.get(`SELECT id FROM ${table} WHERE ${column} = ?`, [text])?.[0]
+  const known = find()
+  if (known !== undefined) return Number(known)
+  insert()
+  return Number(find())
+}
+
+function measureId(database: Database, name: string, unit: string): number {
+  const find = () => database.get('SELECT id FROM measure WHERE name = ? AND unit = ?', [name, unit])?.[0]
+  const known = find()
+  if (known !== undefined) return Number(known)
+  database.run('INSERT INTO measure (name, unit) VALUES (?, ?)', [name, unit])
+  return Number(find())
+}
