@@ -52,6 +52,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'profiles',
     'type store',
     'type commands',
+    'type config.ts',
     'type net',
     'assets.ts',
     'log.ts',

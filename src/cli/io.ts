@@ -5,7 +5,7 @@
 export interface Stream {
   readonly terminal: boolean
   /** false: nobody reads any more (`| head`), and there is no point in going on. Throws what else goes wrong. */
-  write(text: string): boolean
+  write(text: string | Uint8Array): boolean
 }
 
 export interface Io {

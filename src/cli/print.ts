@@ -14,6 +14,8 @@ export class OutputClosed extends Error {}
 const gatheredMax = 64 * 1024
 
 export interface Printer extends Output {
+  /** Bytes as they are, at once. Throws `OutputClosed`. */
+  bytes(piece: Uint8Array): void
   /** Writes what has been gathered. Throws `OutputClosed`. */
   flush(): void
 }
@@ -24,7 +26,9 @@ export function createPrinter(io: Io): Printer {
   const flush = (): void => {
     const text = gathered
     gathered = ''
-    if (text === '') return
+    if (text !== '') write(text)
+  }
+  const write = (text: string | Uint8Array): void => {
     let read: boolean
     try {
       read = io.stdout.write(text)
@@ -39,6 +43,10 @@ export function createPrinter(io: Io): Printer {
     line(text) {
       gathered += `${text}\n`
       if (gathered.length >= gatheredMax) flush()
+    },
+    bytes(piece) {
+      flush()
+      write(piece)
     },
     note(text) {
       flush()

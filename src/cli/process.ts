@@ -47,7 +47,7 @@ function stream(descriptor: number): Stream {
       return isatty(descriptor)
     },
     write(text) {
-      const bytes = Buffer.from(text)
+      const bytes = typeof text === 'string' ? Buffer.from(text) : text
       for (let at = 0; at < bytes.length; ) {
         try {
           at += writeSync(descriptor, bytes, at)

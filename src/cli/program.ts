@@ -5,7 +5,7 @@
  * problem document on stdout too. What a command is comes from its definition; nothing here knows one by name but those
  * that need no daemon. Source: CONTRACT "Command line", COMPATIBILITY 3.1 and 3.2.
  */
-import { type Command, type Form, linesType } from '../commands/definition.ts'
+import { bytesType, type ClientContext, type Command, type Form, linesType } from '../commands/definition.ts'
 import { commands } from '../commands/index.ts'
 import { localForms } from '../commands/local.ts'
 import { Refusal, type RefusalKind, refusalKinds } from '../domain/errors.ts'
@@ -115,27 +115,43 @@ async function printHelp(form: Form | undefined, out: Printer): Promise<void> {
 }
 
 async function runCommand(command: Command, typed: Typed, global: Typed, io: Io, out: Printer): Promise<number> {
-  const args = (await prepare(command, typed, io)) as Record<string, unknown>
-  const { file, ...sent } = args
+  const client = clientContext(io)
+  const args: Record<string, unknown> = command.prepare ? await command.prepare(typed, client) : typed
+  const kept = [...(command.clientOnly ?? []), ...(command.savesFile ? ['file'] : [])]
+  const sent = Object.fromEntries(Object.entries(args).filter(([key]) => !kept.includes(key)))
   const answer = await callDaemon(await locate(global, io), {
     name: command.name,
-    body: JSON.stringify(command.savesFile ? sent : args),
+    body: JSON.stringify(sent),
     user: io.user,
     version: io.version,
     signal: io.interrupted,
   })
-  const { json } = global
+  const json = global['json'] !== undefined
+  const finish = async (result: Record<string, unknown>): Promise<number> => {
+    await command.keep?.(result, args, client)
+    if (!json) return show(command, result, args, out)
+    out.line(formatJson(result, out.terminal))
+    return command.exitStatus?.(result) ?? 0
+  }
   try {
     if (answer.status !== 200) throw await readRefusal(answer)
     if (answer.contentType === linesType) {
+      let status = 0
       for await (const line of readLines(answer.body)) {
-        if (json) out.line(line)
-        else show(command, parseJson(line), args, out)
+        const result = parseJson(line)
+        if (isNote(result)) out.note(result.note)
+        else status = await finish(result)
         out.flush() // each line as it comes
       }
+      return status
+    }
+    if (answer.contentType === bytesType && !command.savesFile) {
+      if (json) return await finish({ log: await readAll(answer.body) })
+      for await (const piece of answer.body) out.bytes(piece)
       return 0
     }
     if (answer.contentType !== 'application/json') {
+      const { file } = args
       if (!command.savesFile || typeof file !== 'string') {
         throw new Refusal(
           'unavailable',
@@ -146,18 +162,19 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
       if (json) out.line(formatJson({ file, bytes: sizeBytes }, out.terminal))
       return 0
     }
-    const result = parseJson(await readAll(answer.body))
-    if (!json) return show(command, result, args, out)
-    out.line(formatJson(result, out.terminal))
-    return command.exitStatus?.(result) ?? 0
+    return await finish(parseJson(await readAll(answer.body)))
   } finally {
     answer.close()
   }
 }
 
-async function prepare(command: Command, typed: Typed, io: Io): Promise<Record<string, unknown>> {
-  const client = {
-    readFile: async (path: string): Promise<Uint8Array> => {
+function isNote(result: Record<string, unknown>): result is { note: string } {
+  return typeof result['note'] === 'string' && Object.keys(result).length === 1
+}
+
+function clientContext(io: Io): ClientContext {
+  return {
+    readFile: async (path) => {
       try {
         return io.readFile(path)
       } catch (error) {
@@ -165,8 +182,14 @@ async function prepare(command: Command, typed: Typed, io: Io): Promise<Record<s
       }
     },
     readStandardInput: () => io.readStandardInput(),
+    writeFile: async (path, bytes) => {
+      await saveFile(path, onePiece(bytes))
+    },
   }
-  return command.prepare ? await command.prepare(typed, client) : typed
+}
+
+async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
 }
 
 /** Prints a result, and its exit status; one of another shape than this version's is the daemon's fault, and said. */

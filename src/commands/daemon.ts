@@ -103,6 +103,14 @@ export interface ExpiryView {
   readonly why: string
 }
 
+/** What of webhooks needs the network. */
+export interface Webhooks {
+  /** Why a URL may not be sent to; undefined: it may. Resolves its name. */
+  fault(url: string): Promise<string | undefined>
+  /** Sends a test message at once; '' if it was taken, else why not. */
+  test(webhook: number): Promise<string>
+}
+
 export interface Listeners {
   readonly tftp: readonly string[]
   readonly http: readonly string[]
@@ -127,6 +135,7 @@ export interface Daemon {
   readonly tests: TestFolder
   readonly results: ResultFiles
   readonly runs: Runs
+  readonly webhooks: Webhooks
   readonly listeners: Listeners
   /** Names of the loaders embedded in the executable. */
   readonly loaders: readonly string[]

@@ -43,6 +43,8 @@ export interface Output {
 
 /** What the client offers to commands that touch files of the caller (`addsystem --from`, `backup`). */
 export interface ClientContext {
+  /** Whole or not there, as `backup` writes; refuses with path and reason. */
+  writeFile(path: string, bytes: Uint8Array): Promise<void>
   readFile(path: string): Promise<Uint8Array>
   readStandardInput(): Promise<Uint8Array>
 }
@@ -76,10 +78,13 @@ export interface Form {
 /**
  * Answers other than one JSON result. The client goes by the content type of a 200:
  * `application/x-ndjson`: one result object a line, each printed as it comes, until the daemon or the user ends it
- * (`history --follow`); anything but JSON: bytes for the file that the argument `file` names (`backup`), which the client
- * alone keeps and does not send.
+ * (`history --follow`), the exit status is the last one's; an object with nothing but `note` is a line for stderr.
+ * `application/octet-stream` of a command that saves no file: bytes for stdout as they come (`log`); with `--json` they
+ * are the text of `log` in one object. Anything else: bytes for the file that the argument `file` names (`backup`),
+ * which the client alone keeps and does not send.
  */
 export const linesType = 'application/x-ndjson'
+export const bytesType = 'application/octet-stream'
 
 export interface Command<S extends GenericSchema = GenericSchema, R extends GenericSchema = GenericSchema>
   extends Form {
@@ -92,6 +97,10 @@ export interface Command<S extends GenericSchema = GenericSchema, R extends Gene
   readonly changes: boolean
   /** The answer is bytes for the file that the argument `file` names; the client writes it and does not send its name. */
   readonly savesFile?: boolean
+  /** Arguments that the client keeps to itself, beside `file` of `savesFile`. */
+  readonly clientOnly?: readonly string[]
+  /** With the result at hand: what the client does with files of the caller (`nexttest --junit`). */
+  keep?(result: InferOutput<R>, args: Record<string, unknown>, client: ClientContext): Promise<void>
   /** Turns what was typed into the arguments object where that is more than key by key (`addsystem --from`). */
   prepare?(typed: Record<string, unknown>, client: ClientContext): Promise<Record<string, unknown>>
   run(context: CallContext, args: InferOutput<S>): Promise<InferOutput<R>> | InferOutput<R>

@@ -5,6 +5,7 @@
  * cut off rather than waited for. Source: CONTRACT "Command line", DESIGN "State".
  */
 import * as v from 'valibot'
+import { concernsSystems } from '../domain/concern.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import type { HistoryQuery } from '../store/store.ts'
@@ -12,7 +13,7 @@ import type { Daemon } from './daemon.ts'
 import { defineCommand, linesType, type Output } from './definition.ts'
 import { namesOf, viewRecord } from './record.ts'
 import { type EntryView, entryView } from './schema.ts'
-import { getSystem } from './system.ts'
+import { selectSystems } from './selection.ts'
 
 /** Records shown unless told otherwise: a few screens. */
 const limitDefault = 100
@@ -86,7 +87,7 @@ function queryOf(daemon: Daemon, { name, limit: most, after }: Args): HistoryQue
   return {
     limit: most ?? limitDefault,
     ...(after === undefined ? {} : { after }),
-    ...(name === undefined ? {} : { system: getSystem(daemon.store.queries, name).id }),
+    ...(name === undefined ? {} : { systems: selectSystems(daemon.store.queries, name).map(({ id }) => id) }),
   }
 }
 
@@ -112,7 +113,7 @@ async function* followRecords(
     last = Math.max(last, past.at(-1)?.seq ?? 0)
     while (!signal.aborted) {
       if (fresh.length > lagMax) throw new Refusal('unavailable', 'the reader of the history fell too far behind')
-      const batch = fresh.filter((record) => record.seq > last && concerns(record, query.system))
+      const batch = fresh.filter((record) => record.seq > last && concerns(daemon, record, query.systems))
       last = Math.max(last, fresh.at(-1)?.seq ?? 0)
       fresh = []
       if (batch.length > 0) yield batch
@@ -131,8 +132,9 @@ async function* followRecords(
   }
 }
 
-function concerns(record: JournalRecord, system: number | undefined): boolean {
-  return system === undefined || record.events.some((event) => 'system' in event && event.system === system)
+function concerns(daemon: Daemon, { events }: JournalRecord, systems: readonly number[] | undefined): boolean {
+  const { queries } = daemon.store
+  return systems === undefined || concernsSystems(events, systems, (run) => queries.getRun(run)?.system.id)
 }
 
 function printEntry({ at, who, from, changes }: EntryView, out: Output): void {

@@ -4,17 +4,29 @@
  */
 import { addsystem } from './addsystem.ts'
 import { backup } from './backup.ts'
+import { cancel } from './cancel.ts'
+import { compare } from './compare.ts'
 import type { Command } from './definition.ts'
 import { delsystem } from './delsystem.ts'
 import { dpysystem } from './dpysystem.ts'
+import { expire } from './expire.ts'
 import { history } from './history.ts'
+import { keep } from './keep.ts'
+import { log } from './log.ts'
 import { nextboot } from './nextboot.ts'
 import { profiles } from './profiles.ts'
+import { release } from './release.ts'
 import { removeaddress } from './removeaddress.ts'
 import { renamesystem } from './renamesystem.ts'
+import { rerun } from './rerun.ts'
+import { results } from './results.ts'
+import { show } from './show.ts'
 import { status } from './status.ts'
 import { syncbootnames, syncsystems } from './sync.ts'
 import { tokenAdd, tokenList, tokenRevoke } from './token.ts'
+import { versions } from './versions.ts'
+import { waive } from './waive.ts'
+import { webhookAdd, webhookList, webhookRemove, webhookTest } from './webhook.ts'
 
 export const commands: readonly Command[] = [
   addsystem,
@@ -26,6 +38,21 @@ export const commands: readonly Command[] = [
   syncbootnames,
   syncsystems,
   profiles,
+  results,
+  show,
+  log,
+  cancel,
+  rerun,
+  waive,
+  compare,
+  versions,
+  keep,
+  expire,
+  release,
+  webhookAdd,
+  webhookList,
+  webhookRemove,
+  webhookTest,
   status,
   history,
   backup,

@@ -7,10 +7,11 @@
 import * as v from 'valibot'
 import { Refusal } from '../domain/errors.ts'
 import { defaultSystem, nameFault } from '../domain/name.ts'
+import type { Transaction } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 import { defineCommand } from './definition.ts'
 import { nothing } from './schema.ts'
-import { notDefined } from './system.ts'
+import { selectSystems } from './selection.ts'
 
 export const nextboot = defineCommand({
   name: 'nextboot',
@@ -27,21 +28,29 @@ export const nextboot = defineCommand({
   changes: true,
   examples: [
     { line: 'pxemngr nextboot web01 install', text: 'boots install.prof from now on, until told otherwise' },
+    { line: "pxemngr nextboot 'rack2-[01-40]' memtest", text: 'forty machines in one record' },
     { line: 'pxemngr nextboot default local', text: 'machines that no system has boot from their disk' },
   ],
   async run({ actor, daemon }, { name, profile }) {
-    if (name !== defaultSystem && !daemon.store.queries.findSystem(name)) throw notDefined(name)
+    if (name !== defaultSystem) selectSystems(daemon.store.queries, name)
     await checkProfile(daemon, profile)
     await daemon.store.commit(actor, (tx) => {
-      const found = tx.findSystem(name)
-      if (!found && name !== defaultSystem) throw notDefined(name)
-      const system = found?.id ?? tx.nextId('system')
-      if (!found) tx.emit({ type: 'system.added', system, name })
-      tx.emit({ type: 'boot.decided', decision: tx.nextId('decision'), system, profile })
+      for (const system of name === defaultSystem ? [defaultId(tx)] : selectSystems(tx, name).map(({ id }) => id)) {
+        tx.emit({ type: 'boot.decided', decision: tx.nextId('decision'), system, profile })
+      }
     })
     return {}
   },
 })
+
+/** `default` comes into being with its first decision. */
+function defaultId(tx: Transaction): number {
+  const found = tx.findSystem(defaultSystem)
+  if (found) return found.id
+  const system = tx.nextId('system')
+  tx.emit({ type: 'system.added', system, name: defaultSystem })
+  return system
+}
 
 /** Refuses a profile that nobody registered, or whose file is gone; registers a file that appeared just now. */
 async function checkProfile(daemon: Daemon, profile: string): Promise<void> {

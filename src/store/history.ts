@@ -5,7 +5,8 @@
  * segment. An unreadable place is passed over and reported (`onFault`): history is shown as far as it can be read.
  * Source: CONTRACT "Command line" (history), DESIGN "State" (archive).
  */
-import type { Event, JournalRecord } from '../domain/event.ts'
+import { concernsSystems } from '../domain/concern.ts'
+import type { JournalRecord } from '../domain/event.ts'
 import type { DataFolder } from './folder.ts'
 import { listSegments } from './segment.ts'
 import type { HistoryQuery } from './store.ts'
@@ -20,6 +21,7 @@ export async function readHistory(
   query: HistoryQuery,
   last: number,
   onFault: (path: string, line: number, reason: string) => void,
+  systemOfRun: (run: number) => number | undefined,
 ): Promise<JournalRecord[]> {
   const limit = Math.max(0, Math.min(query.limit ?? historyLimit, historyLimitMax))
   const after = Math.max(0, query.after ?? 0)
@@ -33,7 +35,7 @@ export async function readHistory(
     if (from < until) {
       const own = segments.slice(index, index + 1)
       for await (const record of readRecords(own, from, until, onFault)) {
-        if (query.system !== undefined && !concerns(record, query.system)) continue
+        if (query.systems !== undefined && !concernsSystems(record.events, query.systems, systemOfRun)) continue
         found.push(record)
         if (found.length > 2 * limit) found.splice(0, found.length - limit)
       }
@@ -42,9 +44,4 @@ export async function readHistory(
     until = Math.min(until, segment.first - 1)
   }
   return limit === 0 ? [] : newest
-}
-
-/** Whether an event of the record is about the system. */
-function concerns(record: JournalRecord, system: number): boolean {
-  return record.events.some((event: Event) => 'system' in event && event.system === system)
 }

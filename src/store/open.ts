@@ -111,7 +111,7 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
       get seq() {
         return committer.seq
       },
-      history: (query) => readHistory(folder, query, committer.seq, onFault),
+      history: (query) => readHistory(folder, query, committer.seq, onFault, (run) => base.getRun(run)?.system.id),
       degradations() {
         const refusal = journal.refusal()
         const held = recall.describe()

@@ -8,6 +8,7 @@ import type { KeptLine } from '../domain/run.ts'
 import type { Verdict } from '../domain/verdict.ts'
 import {
   type DeliveryRow,
+  type LatestRun,
   type Named,
   numberOf,
   type RunDetail,
@@ -15,6 +16,7 @@ import {
   type RunRow,
   type TestRow,
   textOf,
+  toLatest,
   toRun,
   toTest,
   toVersion,
@@ -52,8 +54,12 @@ export interface RunQueries {
   /** The run before `run` of the same system and test, another group, done, with such a verdict. */
   previousRun(run: RunRow, verdicts: readonly Verdict[]): RunRow | undefined
   nextRun(run: RunRow): RunRow | undefined
+  /** The latest done run of each system and test for the version. */
+  latestOf(version: number): LatestRun[]
   /** Expected by suites: (system, test) pairs of a version. */
   expectedOf(version: number): { readonly system: Named; readonly test: Named; readonly suite: string }[]
+  /** Those of them without a result: no run of the version that is done (RUNS "Results"). */
+  missingOf(version: number): { readonly system: Named; readonly test: Named; readonly suite: string }[]
   /** Why the system is sick. */
   sickOf(system: number): string | undefined
   listSick(): { readonly system: Named; readonly reason: string }[]
@@ -78,6 +84,16 @@ export function createRunQueries(database: Database): RunQueries {
   const runsWhere = (where: string, values: readonly SqlValue[]) =>
     all(`SELECT ${runColumns} FROM ${runTables} ${where}`, values).map(toRun)
   const oneRun = (where: string, values: readonly SqlValue[]) => runsWhere(`${where} LIMIT 1`, values)[0]
+  const expected = (version: number, where: string) =>
+    all(
+      `SELECT e.system, s.name, e.test, t.name, e.suite FROM expected e JOIN system s ON s.id = e.system
+       JOIN test t ON t.id = e.test WHERE e.version = ? ${where} ORDER BY s.name, t.name`,
+      [version],
+    ).map(([system, systemName, test, testName, suite]) => ({
+      system: { id: Number(system), name: String(systemName) },
+      test: { id: Number(test), name: String(testName) },
+      suite: String(suite),
+    }))
   return {
     findTest: (name) => all('SELECT id, name, available FROM test WHERE name = ?', [name]).map(toTest)[0],
     getTest: (id) => all('SELECT id, name, available FROM test WHERE id = ?', [id]).map(toTest)[0],
@@ -129,16 +145,21 @@ export function createRunQueries(database: Database): RunQueries {
       ),
     nextRun: (run) =>
       oneRun('WHERE r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
-    expectedOf: (version) =>
+    latestOf: (version) =>
+      // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
       all(
-        `SELECT e.system, s.name, e.test, t.name, e.suite FROM expected e JOIN system s ON s.id = e.system
-         JOIN test t ON t.id = e.test WHERE e.version = ? ORDER BY s.name, t.name`,
+        `SELECT r.system, s.name, r.test, t.name, max(r.id), r.verdict, r.flags FROM run r
+         JOIN system s ON s.id = r.system JOIN test t ON t.id = r.test
+         WHERE r.version = ? AND r.state = 'done' GROUP BY r.system, r.test ORDER BY s.name, t.name`,
         [version],
-      ).map(([system, systemName, test, testName, suite]) => ({
-        system: { id: Number(system), name: String(systemName) },
-        test: { id: Number(test), name: String(testName) },
-        suite: String(suite),
-      })),
+      ).map(toLatest),
+    expectedOf: (version) => expected(version, ''),
+    missingOf: (version) =>
+      expected(
+        version,
+        `AND NOT EXISTS (SELECT 1 FROM run r WHERE r.version = e.version AND r.system = e.system AND r.test = e.test
+           AND r.state = 'done')`,
+      ),
     sickOf: (system) => {
       const reason = get('SELECT sick FROM system WHERE id = ?', [system])?.[0]
       return typeof reason === 'string' ? reason : undefined

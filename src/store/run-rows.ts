@@ -73,6 +73,16 @@ export interface RunDetail {
   readonly measurements: readonly { readonly name: string; readonly value: number; readonly unit: string }[]
 }
 
+/** What of a done run an overview needs. */
+export interface LatestRun {
+  readonly run: number
+  readonly system: Named
+  readonly test: Named
+  readonly verdict: Verdict
+  readonly waived: boolean
+  readonly flaky: boolean
+}
+
 /** All of what is given has to fit. */
 export interface RunFilter {
   readonly system?: number
@@ -126,6 +136,17 @@ export function toWebhook([id, url, events, secret, at]: Row): WebhookRow {
     on: String(events).split(',') as WebhookKind[],
     secret: String(secret),
     atMs: Number(at),
+  }
+}
+
+export function toLatest([system, systemName, test, testName, run, verdict, flags]: Row): LatestRun {
+  return {
+    run: Number(run),
+    system: { id: Number(system), name: String(systemName) },
+    test: { id: Number(test), name: String(testName) },
+    verdict: verdict as Verdict,
+    waived: (Number(flags) & runFlags.waived) !== 0,
+    flaky: (Number(flags) & runFlags.flaky) !== 0,
   }
 }
 

@@ -118,8 +118,8 @@ export const degradationCodes = [
 export type DegradationCode = (typeof degradationCodes)[number]
 
 export interface HistoryQuery {
-  /** Only records that concern this system id. */
-  readonly system?: number
+  /** Only records that concern one of these system ids, or a run of theirs. */
+  readonly systems?: readonly number[]
   /** Records after this sequence number. */
   readonly after?: number
   /** At most so many, the newest ones; in ascending order. */

@@ -48,7 +48,7 @@ test('a command is answered once its record is on disk and applied, and a restar
   const again = await open(t, dir)
   assert.equal(again.queries.nextBootOf(mac)?.by, 'root')
   assert.equal(again.seq, 2, 'the record and the closing one')
-  const [record] = await again.history({ system: id })
+  const [record] = await again.history({ systems: [id] })
   assert.deepEqual(
     record?.events.map(({ type }) => type),
     ['system.added', 'address.added', 'address.added', 'boot.decided'],

@@ -1,0 +1,91 @@
+/**
+ * What is asked for → runs: tests by name, `@suite` and `tag:<t>`, checked before anything is changed.
+ *
+ * A test may be asked for whose file is there and good; a suite tells besides what a version lacks without it.
+ * Source: RUNS "Results" (suites), "Times" (tags), COMPATIBILITY 3.9.
+ */
+import { Refusal } from '../domain/errors.ts'
+import { nameFault } from '../domain/name.ts'
+import type { Transaction } from '../store/store.ts'
+import type { Daemon } from './daemon.ts'
+
+/** Tests in the order in which they are handed out, and what suites among them expect. */
+export interface RequestedTests {
+  readonly tests: readonly string[]
+  readonly suites: readonly { readonly name: string; readonly expected: readonly string[] }[]
+}
+
+/** Refuses what there is none of (`not-found`) and what is quarantined (`refused`, with file and line). */
+export function expandTests(daemon: Daemon, words: readonly string[]): RequestedTests {
+  const suites: { name: string; expected: string[] }[] = []
+  const tests = words.flatMap((word) => {
+    if (word.startsWith('@')) {
+      const suite = getSuite(daemon, word.slice(1))
+      suites.push({
+        name: word.slice(1),
+        expected: suite.filter(({ expected }) => expected).map(({ name }) => name),
+      })
+      return suite.map(({ name }) => name)
+    }
+    if (word.startsWith('tag:')) {
+      const tagged = daemon.tests.tagged(word.slice('tag:'.length))
+      if (tagged.length === 0) throw new Refusal('not-found', `No test has the tag ${word.slice('tag:'.length)}`)
+      return tagged
+    }
+    return [word]
+  })
+  for (const test of tests) checkTest(daemon, test)
+  return { tests, suites }
+}
+
+function getSuite(daemon: Daemon, name: string): readonly { readonly name: string; readonly expected: boolean }[] {
+  const suite = daemon.tests.suite(name)
+  if (suite === undefined) {
+    throw new Refusal('not-found', `Suite ${name} not defined: there is no file ${name}.suite in the tests folder`)
+  }
+  if ('fault' in suite) throw new Refusal('refused', suite.fault)
+  return suite
+}
+
+/** Refuses a test that nobody registered, whose file is gone, or that is quarantined. */
+export function checkTest(daemon: Daemon, test: string): void {
+  const known = nameFault(test) === undefined && daemon.store.queries.findTest(test) !== undefined
+  const present = daemon.tests.names().includes(test)
+  if (!known && !present) throw new Refusal('not-found', `Test name ${test} not defined`)
+  if (!present) {
+    throw new Refusal('refused', `Test name ${test} has no file ${test}.test any more: put it back, or choose another`)
+  }
+  const fault = daemon.tests.fault(test)
+  if (fault !== undefined) throw new Refusal('refused', fault)
+}
+
+/** One run, at the end of the system's queue; its id. */
+export function requestRun(tx: Transaction, system: number, test: number, version: string | null): number {
+  const run = tx.nextId('run')
+  tx.emit({ type: 'run.requested', run, system, test, attempt: 1, group: run, version })
+  return run
+}
+
+/**
+ * All of it for one system; ids of the runs. What suites expect is written down for the version asked for, else for the
+ * last one the system is known to have.
+ */
+export function requestTests(
+  tx: Transaction,
+  system: number,
+  { tests, suites }: RequestedTests,
+  version: string | null,
+): number[] {
+  const idOf = (name: string): number => {
+    const test = tx.findTest(name)
+    if (!test) throw new Refusal('not-found', `Test name ${name} not defined`)
+    return test.id
+  }
+  const runs = tests.map((name) => requestRun(tx, system, idOf(name), version))
+  const counted = version ?? tx.versionOf(system)?.name
+  if (counted === undefined) return runs
+  for (const suite of suites) {
+    tx.emit({ type: 'suite.given', system, version: counted, suite: suite.name, tests: suite.expected.map(idOf) })
+  }
+  return runs
+}

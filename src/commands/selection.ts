@@ -1,0 +1,19 @@
+/**
+ * Systems as commands name them: the exact name first, then `node[01-40]`, then globs. What has no such name at all is
+ * refused; of a range those that exist are taken. Source: RUNS "Commands" (selectors).
+ */
+import { defaultSystem } from '../domain/name.ts'
+import { selectNames } from '../domain/selector.ts'
+import type { Queries, SystemRow } from '../store/store.ts'
+import { notDefined } from './system.ts'
+
+/** At least one; refuses (`not-found`) if there is none. */
+export function selectSystems(queries: Queries, selector: string): SystemRow[] {
+  const exact = queries.findSystem(selector)
+  if (exact) return [exact]
+  const rows = new Map(queries.listSystems().map((row) => [row.name, row]))
+  rows.delete(defaultSystem)
+  const found = selectNames(selector, rows.keys()).flatMap((name) => rows.get(name) ?? [])
+  if (found.length === 0) throw notDefined(selector)
+  return found
+}
