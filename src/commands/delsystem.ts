@@ -5,7 +5,7 @@
 import * as v from 'valibot'
 import { defineCommand } from './definition.ts'
 import { nothing } from './schema.ts'
-import { getSystem } from './system.ts'
+import { getSystem } from './selection.ts'
 
 export const delsystem = defineCommand({
   name: 'delsystem',

@@ -7,7 +7,7 @@ import { parseAddress } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import { defineCommand } from './definition.ts'
 import { nothing } from './schema.ts'
-import { getSystem } from './system.ts'
+import { getSystem } from './selection.ts'
 
 export const removeaddress = defineCommand({
   name: 'removeaddress',

@@ -7,7 +7,7 @@ import { Refusal } from '../domain/errors.ts'
 import { checkName, defaultSystem } from '../domain/name.ts'
 import { defineCommand } from './definition.ts'
 import { nothing } from './schema.ts'
-import { getSystem } from './system.ts'
+import { getSystem } from './selection.ts'
 
 export const renamesystem = defineCommand({
   name: 'renamesystem',

@@ -34,12 +34,21 @@ const result = v.strictObject({
   degraded: v.array(v.string()),
   /** Worth knowing, but nothing is wrong. */
   notices: v.array(v.string()),
+  /** Systems that three infra or lost runs in a row made suspect; they still get tests. */
+  sick: v.array(v.strictObject({ system: v.string(), reason: v.string() })),
   listeners: v.strictObject({
     tftp: v.array(v.string()),
     http: v.array(v.string()),
     socket: v.string(),
   }),
-  counts: v.strictObject({ systems: count, profiles: count, transfers: count }),
+  counts: v.strictObject({
+    systems: count,
+    profiles: count,
+    tests: count,
+    transfers: count,
+    /** Open ones. */
+    runs: v.strictObject({ requested: count, sent: count, running: count }),
+  }),
   /** `seq`: the last record. */
   journal: v.strictObject({ seq: count }),
   loaders: v.array(v.string()),
@@ -70,12 +79,19 @@ export const status = defineCommand({
       ready: daemon.ready,
       degraded: daemon.degraded(),
       notices: daemon.notices(),
+      sick: queries.listSick().map(({ system, reason }) => ({ system: system.name, reason })),
       listeners: {
         tftp: [...daemon.listeners.tftp],
         http: [...daemon.listeners.http],
         socket: daemon.listeners.socket,
       },
-      counts: { systems: queries.countSystems(), profiles: daemon.profiles.names().length, transfers: active },
+      counts: {
+        systems: queries.countSystems(),
+        profiles: daemon.profiles.names().length,
+        tests: daemon.tests.names().length,
+        transfers: active,
+        runs: { ...queries.countOpen() },
+      },
       journal: { seq },
       loaders: [...daemon.loaders],
       ...(args.transfers
@@ -98,12 +114,16 @@ export const status = defineCommand({
     out.line(`Socket: ${now.listeners.socket}`)
     out.line(`Systems: ${now.counts.systems}`)
     out.line(`Profiles: ${now.counts.profiles}`)
+    out.line(`Tests: ${now.counts.tests}`)
+    const { requested, sent, running } = now.counts.runs
+    out.line(`Runs: ${requested} requested, ${sent} sent, ${running} running`)
     out.line(`Transfers: ${now.counts.transfers}`)
     out.line(`Journal: ${now.journal.seq}`)
     out.line(`Loaders: ${now.loaders.length > 0 ? now.loaders.join(', ') : 'none'}`)
     out.line(`State: ${now.degraded.length > 0 ? 'degraded' : now.ready ? 'ok' : 'starting'}`)
     for (const reason of now.degraded) out.line(`Degraded: ${reason}`)
     for (const notice of now.notices) out.line(`Notice: ${notice}`)
+    for (const { system, reason } of now.sick) out.line(`Sick: ${system}: ${reason}`)
     for (const one of now.transfers ?? []) printTransfer(one, out)
   },
   exitStatus: ({ degraded }) => (degraded.length > 0 ? 1 : 0),

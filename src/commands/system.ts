@@ -2,35 +2,23 @@
  * A system as commands find and show it. Source: COMPATIBILITY 3.2–3.6 ("not defined"), CONTRACT "HTTP API" (its JSON).
  */
 import { type Address, findAddress, type Mac, parseIp4Hex } from '../domain/address.ts'
-import { Refusal } from '../domain/errors.ts'
 import type { Queries, SystemRow } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 import type { SystemView } from './schema.ts'
+import { notDefined, selectSystems } from './selection.ts'
 
 /** The next boot and 9 older ones, as many as 0.8 showed. */
 const decisionsShown = 10
 
-/** The refusal of 0.8 for a name that no system has. */
-export function notDefined(name: string): Refusal {
-  return new Refusal('not-found', `System ${name} not defined`)
-}
-
-/** Exact name; refuses (`not-found`). */
-export function getSystem(queries: Queries, name: string): SystemRow {
-  const system = queries.findSystem(name)
-  if (!system) throw notDefined(name)
-  return system
-}
-
 /**
  * By exact name; else by MAC, IP address or prefix in any spelling, hex as in PXELINUX's file names included; else by
- * the MAC that an IP address last booted with. Several where aliases share the address; refuses (`not-found`) if none.
+ * the MAC that an IP address last booted with; else by range or glob. Several where aliases share the address; refuses (`not-found`) if none.
  */
 export function findSystems(queries: Queries, text: string): SystemRow[] {
   const named = queries.findSystem(text)
   if (named) return [named]
   const address = findAddress(text)?.text ?? parseIp4Hex(text)
-  if (address === undefined) throw notDefined(text)
+  if (address === undefined) return selectSystems(queries, text)
   const owners = queries.systemsWith(address)
   if (owners.length > 0) return owners
   const mac = queries.lastMacOf(address)
@@ -48,7 +36,7 @@ export function viewSystem(daemon: Daemon, system: SystemRow): SystemView {
     name: system.name,
     addresses: queries.addressesOf(system.id).map((address) => viewAddress(daemon, address)),
     next: history[0]?.profile ?? null,
-    sick: null,
+    sick: queries.sickOf(system.id) ?? null,
     history,
   }
 }

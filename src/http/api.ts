@@ -12,8 +12,10 @@ import { dpysystem } from '../commands/dpysystem.ts'
 import { history } from '../commands/history.ts'
 import { commands } from '../commands/index.ts'
 import { profiles } from '../commands/profiles.ts'
+import { results } from '../commands/results.ts'
+import { getSystem } from '../commands/selection.ts'
 import { status } from '../commands/status.ts'
-import { getSystem } from '../commands/system.ts'
+import { versions } from '../commands/versions.ts'
 import { apiPrefix, commandPath } from '../commands/wire.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
@@ -37,6 +39,12 @@ const yes = v.pipe(
   v.transform((text) => text === 'true'),
 )
 
+/** Several by commas. */
+const words = v.pipe(
+  v.string(),
+  v.transform((text) => text.split(',')),
+)
+
 /** What can be read by GET: path below the prefix, its query parameters, and the command that answers. */
 export interface Reading {
   readonly path: string
@@ -48,6 +56,21 @@ export const readings: readonly Reading[] = [
   { path: 'systems', query: v.strictObject({}), command: dpysystem },
   { path: 'profiles', query: v.strictObject({}), command: profiles },
   { path: 'status', query: v.strictObject({ transfers: v.exactOptional(yes) }), command: status },
+  {
+    path: 'runs',
+    query: v.strictObject({
+      systems: v.exactOptional(words),
+      test: v.exactOptional(v.string()),
+      version: v.exactOptional(v.string()),
+      verdict: v.exactOptional(words),
+      state: v.exactOptional(words),
+      tag: v.exactOptional(v.string()),
+      since: v.exactOptional(v.string()),
+      limit: v.exactOptional(wholeNumber),
+    }),
+    command: results,
+  },
+  { path: 'versions', query: v.strictObject({}), command: versions },
   {
     path: 'history',
     query: v.strictObject({

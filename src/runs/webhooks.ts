@@ -30,8 +30,8 @@ const lifeMs = 24 * 3_600_000
 /** Deliveries under way at once, and to one webhook: one that hangs must not keep the others waiting. */
 const underWayMax = 16
 const perWebhookMax = 2
-/** Messages looked at in one go; the others follow when these are settled. */
-const lookedAtMax = 1000
+/** Messages of one webhook looked at in one go, so that one that is dead hides no other; the rest follow. */
+const lookedAtMax = 100
 
 interface Attempts {
   tries: number
@@ -50,7 +50,7 @@ export function openWebhooks(options: WebhooksOptions): Webhooks & { close(): Pr
   const look = (): void => {
     clearTimeout(timer)
     if (stopping.signal.aborted) return
-    const waiting = store.queries.listDeliveries(lookedAtMax)
+    const waiting = store.queries.listWebhooks().flatMap(({ id }) => store.queries.listDeliveries(lookedAtMax, id))
     let nextMs = Number.POSITIVE_INFINITY
     for (const delivery of waiting) {
       if (underWay.has(delivery.id)) continue

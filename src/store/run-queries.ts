@@ -66,8 +66,8 @@ export interface RunQueries {
   runSecret(): string | undefined
   listWebhooks(): WebhookRow[]
   getWebhook(id: number): WebhookRow | undefined
-  /** Not delivered yet, oldest first. */
-  listDeliveries(limit: number): DeliveryRow[]
+  /** Not delivered yet, oldest first; of one webhook, or all. */
+  listDeliveries(limit: number, webhook?: number): DeliveryRow[]
 }
 
 const runColumns = `r.id, r.system, s.name, r.test, t.name, r.version, v.name, r.state, r.verdict, r.attempt, r.grp,
@@ -172,11 +172,11 @@ export function createRunQueries(database: Database): RunQueries {
     runSecret: () => get('SELECT value FROM secret')?.[0] as string | undefined,
     listWebhooks: () => all(`SELECT ${webhookColumns} FROM webhook w ORDER BY w.id`).map(toWebhook),
     getWebhook: (id) => all(`SELECT ${webhookColumns} FROM webhook w WHERE w.id = ?`, [id]).map(toWebhook)[0],
-    listDeliveries: (limit) =>
+    listDeliveries: (limit, webhook) =>
       all(
         `SELECT ${webhookColumns}, d.id, d.body, d.at FROM delivery d JOIN webhook w ON w.id = d.webhook
-         ORDER BY d.id LIMIT ?`,
-        [limit],
+         ${webhook === undefined ? '' : 'WHERE d.webhook = ?2'} ORDER BY d.id LIMIT ?1`,
+        webhook === undefined ? [limit] : [limit, webhook],
       ).map((row) => ({
         webhook: toWebhook(row),
         id: Number(row[5]),
