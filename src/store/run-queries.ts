@@ -54,8 +54,8 @@ export interface RunQueries {
   /** The run before `run` of the same system and test, another group, done, with such a verdict. */
   previousRun(run: RunRow, verdicts: readonly Verdict[]): RunRow | undefined
   nextRun(run: RunRow): RunRow | undefined
-  /** The latest done run of each system and test for the version. */
-  latestOf(version: number): LatestRun[]
+  /** The latest done run of each system and test for the version; of one system, or all. By their ids. */
+  latestOf(version: number, system?: number): LatestRun[]
   /** Expected by suites: (system, test) pairs of a version. */
   expectedOf(version: number): { readonly system: Named; readonly test: Named; readonly suite: string }[]
   /** Those of them without a result: no run of the version that is done (RUNS "Results"). */
@@ -145,13 +145,15 @@ export function createRunQueries(database: Database): RunQueries {
       ),
     nextRun: (run) =>
       oneRun('WHERE r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
-    latestOf: (version) =>
+    latestOf: (version, system) =>
       // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
       all(
-        `SELECT r.system, s.name, r.test, t.name, max(r.id), r.verdict, r.flags FROM run r
-         JOIN system s ON s.id = r.system JOIN test t ON t.id = r.test
-         WHERE r.version = ? AND r.state = 'done' GROUP BY r.system, r.test ORDER BY s.name, t.name`,
-        [version],
+        `SELECT l.system, s.name, l.test, t.name, l.run, l.verdict, l.flags FROM (
+           SELECT system, test, max(id) AS run, verdict, flags FROM run
+           WHERE version = ?1 ${system === undefined ? '' : 'AND system = ?2'} AND verdict IS NOT NULL
+           GROUP BY system, test) l
+         JOIN system s ON s.id = l.system JOIN test t ON t.id = l.test`,
+        system === undefined ? [version] : [version, system],
       ).map(toLatest),
     expectedOf: (version) => expected(version, ''),
     missingOf: (version) =>

@@ -27,7 +27,8 @@ CREATE TABLE run (
   errors INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX run_system ON run (system, id);
 CREATE INDEX run_test ON run (test, system, id);
-CREATE INDEX run_version ON run (version, system, test, id);
+-- verdict and flags: so that the overview of a version reads this index alone. A verdict has who is done.
+CREATE INDEX run_version ON run (version, system, test, id, verdict, flags);
 CREATE INDEX run_open ON run (state, system, id) WHERE state IN ('requested', 'sent', 'running');
 CREATE INDEX run_again ON run (grp, id) WHERE attempt > 1;
 -- cases: [total,pass,fail,skip,todo]; lines: [[kind,line,text]…]; notes: [text…]; attachments: [[name,bytes]…]; JSON or NULL.

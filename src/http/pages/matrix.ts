@@ -1,0 +1,314 @@
+/**
+ * `/matrix`: what broke, where, since when: systems × versions, or for one version tests × systems.
+ *
+ * A cell is the worst verdict in it, with how many are so; a failure that the version before did not have is bordered.
+ * What a suite expects and nobody ran is `missing`, which is not the same as a machine that broke (`infra`). Rows may be
+ * grouped by the part of the name before its number. Filter, grouping and columns are in the URL. Source: WEB.md.
+ */
+import { flakyScore } from '../../domain/compare.ts'
+import { missing, type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
+import type { LatestRun, VersionRow } from '../../store/run-rows.ts'
+import type { Store } from '../../store/store.ts'
+import type { Frame } from './render.ts'
+import type { VersionIndex } from './version-index.ts'
+import { formatCount, plural, visible } from './words.ts'
+
+/** Versions side by side unless told otherwise, and at most. */
+const columnsDefault = 12
+const columnsMax = 40
+/** Rows of one page: more systems than a screen has lines, fewer than a browser minds. */
+const rowsMax = 500
+/** Characters of a name in the head of a column; the whole name is its title. */
+const headLength = 14
+
+export interface MatrixQuery {
+  readonly words: string
+  readonly grouped: boolean
+  /** Versions side by side. */
+  readonly columns: number
+  /** Name of the one version whose tests × systems are shown. */
+  readonly version: string | undefined
+  readonly wall: boolean
+}
+
+export function parseMatrixQuery(params: URLSearchParams): MatrixQuery {
+  const columns = params.get('columns') ?? ''
+  return {
+    words: (params.get('q') ?? '').slice(0, 200),
+    grouped: params.get('group') === 'prefix',
+    columns: /^[1-9]\d{0,2}$/.test(columns) ? Math.min(Number(columns), columnsMax) : columnsDefault,
+    version: params.get('version') ?? undefined,
+    wall: params.has('wall'),
+  }
+}
+
+function urlOf(query: MatrixQuery, changes: Partial<MatrixQuery> & { readonly format?: string } = {}): string {
+  const { words, grouped, columns, version, wall, format } = { format: undefined, ...query, ...changes }
+  const params = new URLSearchParams()
+  if (version !== undefined) params.set('version', version)
+  if (words !== '') params.set('q', words)
+  if (grouped) params.set('group', 'prefix')
+  if (columns !== columnsDefault) params.set('columns', String(columns))
+  if (wall) params.set('wall', '')
+  if (format !== undefined) params.set('format', format)
+  const text = params.toString()
+  return text === '' ? '/matrix' : `/matrix?${text}`
+}
+
+/** Results of one cell, by verdict; `missing`: expected, and not there. */
+export interface Cell {
+  readonly counts: Readonly<Partial<Record<Verdict | 'missing', number>>>
+  readonly worst: Verdict | 'missing' | undefined
+  /** Failures that the cell before it does not have. */
+  readonly fresh: number
+  readonly href: string
+}
+
+export interface MatrixRow {
+  readonly name: string
+  readonly href: string
+  readonly group: string
+  readonly cells: readonly Cell[]
+}
+
+export interface Matrix {
+  readonly kind: 'versions' | 'version'
+  readonly columns: readonly { readonly name: string; readonly href: string }[]
+  readonly rows: readonly MatrixRow[]
+  /** Rows that match but are not shown. */
+  readonly more: number
+}
+
+/** `version` undefined in `query` or unknown to the store: systems × versions. */
+export async function readMatrix(store: Store, index: VersionIndex, query: MatrixQuery): Promise<Matrix> {
+  const { queries } = store
+  const one = query.version === undefined ? undefined : queries.findVersion(query.version)
+  if (one) return oneVersion(store, index, one, query)
+  const versions = queries.listVersions(query.columns).reverse()
+  const rows = new Map<number, { name: string; cells: LatestRun[][]; missing: number[] }>()
+  const rowOf = (system: { readonly id: number; readonly name: string }) => {
+    const known = rows.get(system.id)
+    if (known) return known
+    const row = { name: system.name, cells: versions.map((): LatestRun[] => []), missing: versions.map(() => 0) }
+    rows.set(system.id, row)
+    return row
+  }
+  for (const [at, version] of versions.entries()) {
+    for (const run of await index.latest(version.id)) rowOf(run.system).cells[at]?.push(run)
+    for (const { system } of queries.missingOf(version.id)) {
+      const row = rowOf(system)
+      row.missing[at] = (row.missing[at] ?? 0) + 1
+    }
+  }
+  const matching = [...rows].filter(([, { name }]) => hasWords(name, query.words)).sort(byName)
+  return {
+    kind: 'versions',
+    columns: versions.map(({ name }) => ({ name, href: urlOf(query, { version: name }) })),
+    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => ({
+      name,
+      href: `/system/${id}/`,
+      group: prefixOf(name),
+      cells: cells.map((runs, at) => {
+        const version = versions[at]
+        const href = `/tests/${version?.id ?? 0}/?${new URLSearchParams({ q: name })}`
+        return cellOf(runs, lacking[at] ?? 0, cells.slice(0, at).findLast((before) => before.length > 0), href)
+      }),
+    })),
+    more: Math.max(0, matching.length - rowsMax),
+  }
+}
+
+/** Tests × systems of one version; fresh is what the version before it does not have. */
+async function oneVersion(store: Store, index: VersionIndex, version: VersionRow, query: MatrixQuery): Promise<Matrix> {
+  const { queries } = store
+  const before = queries.listVersions().find(({ id }) => id < version.id)
+  const known = new Map(
+    (before ? await index.latest(before.id) : []).map((run) => [`${run.system.id} ${run.test.id}`, run]),
+  )
+  const systems = new Map<number, string>()
+  const rows = new Map<number, { name: string; cells: Map<number, LatestRun>; missing: Set<number> }>()
+  const rowOf = (test: { readonly id: number; readonly name: string }) => {
+    const row = rows.get(test.id) ?? { name: test.name, cells: new Map(), missing: new Set<number>() }
+    rows.set(test.id, row)
+    return row
+  }
+  for (const run of await index.latest(version.id)) {
+    if (!hasWords(run.system.name, query.words) && !hasWords(run.test.name, query.words)) continue
+    systems.set(run.system.id, run.system.name)
+    rowOf(run.test).cells.set(run.system.id, run)
+  }
+  for (const { system, test } of queries.missingOf(version.id)) {
+    if (!hasWords(system.name, query.words) && !hasWords(test.name, query.words)) continue
+    systems.set(system.id, system.name)
+    rowOf(test).missing.add(system.id)
+  }
+  const columns = [...systems].sort((a, b) => compareNames(a[1], b[1])).slice(0, rowsMax)
+  const matching = [...rows].sort(byName)
+  return {
+    kind: 'version',
+    columns: columns.map(([id, name]) => ({ name, href: `/system/${id}/` })),
+    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => ({
+      name,
+      href: `/testname/${id}/`,
+      group: prefixOf(name),
+      cells: columns.map(([system]) => {
+        const run = cells.get(system)
+        const previous = known.get(`${system} ${id}`)
+        return cellOf(run ? [run] : [], lacking.has(system) ? 1 : 0, previous && [previous], run ? `/test/${run.run}/` : '')
+      }),
+    })),
+    more: Math.max(0, matching.length - rowsMax),
+  }
+}
+
+function cellOf(
+  runs: readonly LatestRun[],
+  lacking: number,
+  before: readonly LatestRun[] | undefined,
+  href: string,
+): Cell {
+  const counts: Partial<Record<Verdict | 'missing', number>> = {}
+  const failing = new Set(before?.filter(({ verdict }) => verdict === 'fail').map(({ test }) => test.id))
+  let fresh = 0
+  for (const { verdict, test } of runs) {
+    counts[verdict] = (counts[verdict] ?? 0) + 1
+    // Without anything before it nothing is new: the first version is not all regressions.
+    if (verdict === 'fail' && before !== undefined && !failing.has(test.id)) fresh += 1
+  }
+  if (lacking > 0) counts.missing = lacking
+  const worst = verdictNames.find((verdict) => counts[verdict] !== undefined && !isQuiet(verdict, counts))
+  return { counts, worst: worst ?? (lacking > 0 ? 'missing' : verdictNames.find((each) => counts[each])), fresh, href }
+}
+
+/** What is expected and missing is worse news than a pass. */
+function isQuiet(verdict: Verdict, counts: Cell['counts']): boolean {
+  return counts.missing !== undefined && (verdict === 'pass' || verdict === 'skip')
+}
+
+/** `rack2-node07` → `rack2-node`; a name without a number is a group of its own. */
+function prefixOf(name: string): string {
+  return name.replace(/[\d._-]*\d[\d._-]*$/, '') || name
+}
+
+function hasWords(name: string, words: string): boolean {
+  const lower = name.toLowerCase()
+  return words
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => lower.includes(word))
+}
+
+const collator = new Intl.Collator('en', { numeric: true })
+const compareNames = (a: string, b: string): number => collator.compare(a, b)
+const byName = (a: readonly [number, { readonly name: string }], b: typeof a): number => compareNames(a[1].name, b[1].name)
+
+/** Data of the template and what the layout needs. */
+export function viewMatrix(matrix: Matrix, query: MatrixQuery, seq: number): { data: object; frame: Omit<Frame, 'access'> } {
+  const cells = matrix.rows.flatMap((row) => row.cells.slice(matrix.kind === 'versions' ? -1 : 0))
+  const failing = matrix.rows.filter(({ cells: own }) =>
+    (matrix.kind === 'versions' ? own.slice(-1) : own).some(({ worst }) => worst === 'fail'),
+  ).length
+  const fresh = cells.reduce((sum, cell) => sum + cell.fresh, 0)
+  const newest = matrix.columns.at(-1)?.name
+  const noun = matrix.kind === 'versions' ? 'machine' : 'test'
+  const about = matrix.kind === 'versions' ? newest : query.version
+  const answer =
+    matrix.rows.length === 0
+      ? query.words === ''
+        ? 'No test has a result yet.'
+        : 'Nothing here has that name.'
+      : failing === 0
+        ? `Nothing fails with ${visible(about ?? '')}.`
+        : `${formatCount(failing)} of ${plural(matrix.rows.length, noun)} fail with ${visible(about ?? '')}: ${plural(fresh, 'failure is', 'failures are')} new.`
+  const groups = new Map<string, MatrixRow[]>()
+  for (const row of matrix.rows) {
+    const key = query.grouped ? row.group : ''
+    const rows = groups.get(key)
+    if (rows) rows.push(row)
+    else groups.set(key, [row])
+  }
+  const data = {
+    kind: matrix.kind,
+    answer,
+    glyph: failing > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
+    failing: failing > 0,
+    empty: matrix.rows.length === 0 && query.words === '',
+    version: query.version === undefined ? undefined : visible(query.version),
+    columns: matrix.columns.map(({ name, href }) => ({ name: visible(name), head: headOf(name), href })),
+    groups: [...groups].map(([name, rows]) => ({
+      name: visible(name),
+      rows: rows.map((row) => viewRow(row, matrix.kind)),
+    })),
+    grouped: query.grouped,
+    more: matrix.more,
+    query: query.words,
+    hidden: { version: query.version, columns: query.columns === columnsDefault ? undefined : query.columns },
+    links: {
+      all: urlOf(query, { version: undefined }),
+      group: urlOf(query, { grouped: !query.grouped }),
+      csv: urlOf(query, { format: 'csv' }),
+      json: urlOf(query, { format: 'json' }),
+      clear: urlOf(query, { words: '' }),
+    },
+    wall: query.wall,
+    legend: [...verdictNames.map((name) => ({ ...verdicts[name], name })), { ...missing, name: 'missing' }],
+  }
+  const title = failing > 0 ? `${verdicts.fail.glyph} ${failing} · Matrix` : 'Matrix'
+  return {
+    data,
+    frame: {
+      title,
+      state: failing > 0 ? 'fail' : 'ok',
+      place: 'results',
+      crumbs: [{ text: 'Results', href: '/versions' }, { text: 'Matrix' }],
+      seq,
+      wall: query.wall,
+    },
+  }
+}
+
+function headOf(name: string): string {
+  const text = visible(name)
+  return text.length > headLength ? `${text.slice(0, headLength - 1)}…` : text
+}
+
+function viewRow(row: MatrixRow, kind: Matrix['kind']): object {
+  const known = row.cells.flatMap(({ worst }) => (worst === undefined || worst === 'missing' ? [] : [worst]))
+  return {
+    name: visible(row.name),
+    href: row.href,
+    cells: row.cells.map(viewCell),
+    spark: kind === 'versions' ? sparkOf(row.cells) : undefined,
+    flips: kind === 'versions' && known.length > 1 ? `${Math.round(100 * flakyScore(known))} %` : '',
+  }
+}
+
+function viewCell(cell: Cell): object {
+  const { worst, counts, fresh, href } = cell
+  if (worst === undefined) return { tone: 'none', glyph: '', text: 'no result', href: '', count: '', fresh: false }
+  const about = worst === 'missing' ? missing : verdicts[worst]
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  const words = [...verdictNames, 'missing' as const].flatMap((verdict) =>
+    counts[verdict] === undefined ? [] : [`${formatCount(counts[verdict])} ${verdict}`],
+  )
+  const count = total > 1 && worst !== 'pass' ? formatCount(counts[worst] ?? 0) : ''
+  return {
+    tone: about.tone,
+    glyph: about.glyph,
+    text: `${words.join(', ')}${fresh > 0 ? `, ${formatCount(fresh)} new` : ''}`,
+    href,
+    count,
+    fresh: fresh > 0,
+  }
+}
+
+/** The row as small bars, tallest for a failure: its shape is seen before its cells are read. */
+function sparkOf(cells: readonly Cell[]): object {
+  const heights = { fail: 12, lost: 9, infra: 9, warn: 6, pass: 3, skip: 2, missing: 1 } as const
+  return {
+    width: cells.length * 5,
+    bars: cells.flatMap(({ worst }, at) =>
+      worst === undefined ? [] : [{ x: at * 5, y: 12 - heights[worst], height: heights[worst], tone: worst }],
+    ),
+  }
+}
