@@ -2,6 +2,7 @@
  * The running daemon as commands see it: types only, so that the client, which loads every definition, loads none of it.
  */
 import type { Mac } from '../domain/address.ts'
+import type { ResultCase } from '../domain/run.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
 
@@ -59,19 +60,12 @@ export interface RunLog {
   close(): Promise<void>
 }
 
-export interface RunCase {
-  readonly name: string
-  readonly outcome: 'pass' | 'fail' | 'skip' | 'todo'
-  readonly note: string
-  readonly durationMs: number | null
-}
-
 /** The results folder (`results-dir`), for reading. */
 export interface ResultFiles {
   /** undefined: there is none (any more). */
   openLog(run: number): Promise<RunLog | undefined>
   /** The cases that were kept, failing ones first; empty if there are none. */
-  cases(run: number): Promise<readonly RunCase[]>
+  cases(run: number): Promise<readonly ResultCase[]>
   /** An attachment's bytes by its name. */
   openAttachment(run: number, name: string): Promise<RunLog | undefined>
   /** Text of the test file as it was sent, by its hash; undefined if it was not kept. */

@@ -42,6 +42,19 @@ export interface CaseCounts {
   readonly todo: number
 }
 
+/** One case of TAP, KTAP or JUnit; kept beside the log, not in the database. */
+export interface ResultCase {
+  /** `parent > child` */
+  readonly name: string
+  readonly outcome: 'pass' | 'fail' | 'skip' | 'todo'
+  /** Why it was skipped, or what the failure says; '' if nothing. */
+  readonly note: string
+  readonly durationMs: number | null
+}
+
+/** Cases of a result that are kept, failing ones first (RUNS "Results"). */
+export const casesMax = 1000
+
 export type WebhookKind = 'run.regressed' | 'run.fixed' | 'machine.sick'
 
 export type RunEvent =

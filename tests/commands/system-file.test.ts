@@ -42,6 +42,7 @@ test('the client reads the file or standard input and sends the systems', async 
       assert.equal(path, 'hosts')
       return bytes
     },
+    writeFile: async () => {},
     readStandardInput: async () => bytes,
   }
   const systems = [{ name: 'a', addresses: ['10.0.0.1'] }]

@@ -32,7 +32,8 @@ export interface Badge {
 
 export function renderBadge({ label, verdict, detail }: Badge): string {
   const name = label.length > labelMax ? `${label.slice(0, labelMax - 1)}…` : label
-  const word = verdict === undefined ? 'no result' : `${verdicts[verdict].glyph} ${verdict}${detail === '' ? '' : ` ${detail}`}`
+  const word =
+    verdict === undefined ? 'no result' : `${verdicts[verdict].glyph} ${verdict}${detail === '' ? '' : ` ${detail}`}`
   const left = textWidth(name)
   const right = textWidth(word)
   const width = left + right

@@ -111,7 +111,12 @@ export async function readMatrix(store: Store, index: VersionIndex, query: Matri
       cells: cells.map((runs, at) => {
         const version = versions[at]
         const href = `/tests/${version?.id ?? 0}/?${new URLSearchParams({ q: name })}`
-        return cellOf(runs, lacking[at] ?? 0, cells.slice(0, at).findLast((before) => before.length > 0), href)
+        return cellOf(
+          runs,
+          lacking[at] ?? 0,
+          cells.slice(0, at).findLast((before) => before.length > 0),
+          href,
+        )
       }),
     })),
     more: Math.max(0, matching.length - rowsMax),
@@ -154,7 +159,12 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
       cells: columns.map(([system]) => {
         const run = cells.get(system)
         const previous = known.get(`${system} ${id}`)
-        return cellOf(run ? [run] : [], lacking.has(system) ? 1 : 0, previous && [previous], run ? `/test/${run.run}/` : '')
+        return cellOf(
+          run ? [run] : [],
+          lacking.has(system) ? 1 : 0,
+          previous && [previous],
+          run ? `/test/${run.run}/` : '',
+        )
       }),
     })),
     more: Math.max(0, matching.length - rowsMax),
@@ -200,10 +210,15 @@ function hasWords(name: string, words: string): boolean {
 
 const collator = new Intl.Collator('en', { numeric: true })
 const compareNames = (a: string, b: string): number => collator.compare(a, b)
-const byName = (a: readonly [number, { readonly name: string }], b: typeof a): number => compareNames(a[1].name, b[1].name)
+const byName = (a: readonly [number, { readonly name: string }], b: typeof a): number =>
+  compareNames(a[1].name, b[1].name)
 
 /** Data of the template and what the layout needs. */
-export function viewMatrix(matrix: Matrix, query: MatrixQuery, seq: number): { data: object; frame: Omit<Frame, 'access'> } {
+export function viewMatrix(
+  matrix: Matrix,
+  query: MatrixQuery,
+  seq: number,
+): { data: object; frame: Omit<Frame, 'access'> } {
   const cells = matrix.rows.flatMap((row) => row.cells.slice(matrix.kind === 'versions' ? -1 : 0))
   const failing = matrix.rows.filter(({ cells: own }) =>
     (matrix.kind === 'versions' ? own.slice(-1) : own).some(({ worst }) => worst === 'fail'),

@@ -1,0 +1,229 @@
+/**
+ * TAP 13/14 and KTAP, line by line: leaves count, parents do not, a case's name is `parent > child`.
+ *
+ * Nothing is read before a version line or a plan `1..N`, so that ordinary output is never taken for cases. Subtests are
+ * told by their indentation (TAP 14: 4 blanks; KTAP: 2); their parent's own line comes after them. Time stamps of the
+ * kernel's log in front of KTAP lines are ignored. Memory is bounded: counts, `casesMax` names, a few levels.
+ * Sources: testanything.org (versions 13, 14), Linux Documentation/dev-tools/ktap.rst, RUNS "Results".
+ */
+import { type CaseCounts, casesMax, type ResultCase } from '../run.ts'
+import { decodeText } from './text.ts'
+
+export interface TapSummary {
+  readonly cases: CaseCounts
+  readonly caseList: readonly ResultCase[]
+  /** What makes it fail beside failing cases: `Bail out!`, a plan that was not kept. */
+  readonly failures: readonly string[]
+  readonly notes: readonly string[]
+  /** `1..0 # SKIP`: the reason, '' without one. */
+  readonly skipAll: string | undefined
+}
+
+export interface TapReader {
+  line(bytes: Uint8Array): void
+  summary(): TapSummary
+  /** `save` before a line that is not complete, `restore` afterwards. */
+  save(): void
+  restore(): void
+}
+
+const depthMax = 16
+const nameLength = 200
+const failuresMax = 20
+/** Bytes of a line that matter. */
+const looked = 2048
+
+/** One level of subtests. */
+interface Level {
+  readonly indent: number
+  readonly plan: number | undefined
+  /** Its own lines so far, those of its children not counted. */
+  readonly seen: number
+  /** Places in `pending` from which on cases belong to this level's current parent. */
+  readonly from: number
+}
+
+interface State {
+  readonly isOpen: boolean
+  readonly levels: readonly Level[]
+  readonly cases: CaseCounts
+  readonly skipAll: string | undefined
+  readonly yaml: number
+}
+
+const emptyCounts: CaseCounts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
+const start: State = { isOpen: false, levels: [], cases: emptyCounts, skipAll: undefined, yaml: -1 }
+
+export function createTapReader(): TapReader {
+  let state: State = start
+  let failing: ResultCase[] = []
+  let others: ResultCase[] = []
+  /** Cases whose parents have not been named yet, as places in the two lists. */
+  let pending: { list: 'failing' | 'others'; at: number }[] = []
+  let failures: string[] = []
+  let notes: string[] = []
+  let saved: (() => void) | undefined
+
+  const fail = (text: string) => {
+    if (failures.length < failuresMax && !failures.includes(text)) failures = [...failures, text]
+  }
+
+  const line = (bytes: Uint8Array): void => {
+    if (!couldBeTap(bytes)) return
+    const text = decodeText(bytes.subarray(0, looked)).replace(/^\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? /, '')
+    const indent = /^ */.exec(text)?.[0].length ?? 0
+    const body = text.slice(indent)
+    if (state.yaml >= 0) {
+      if (body === '...' && indent === state.yaml) state = { ...state, yaml: -1 }
+      if (!/^(not )?ok\b/.test(body)) return
+      state = { ...state, yaml: -1 }
+    }
+    if (/^K?TAP version \d+\s*$/.test(body)) {
+      state = { ...state, isOpen: true }
+      return
+    }
+    const plan = /^1\.\.(\d{1,9})\s*(?:#\s*(.*))?$/.exec(body)
+    if (plan) {
+      state = { ...state, isOpen: true }
+      readPlan(indent, Number(plan[1]), plan[2])
+      return
+    }
+    if (!state.isOpen) return
+    if (/^Bail out!/i.test(body)) {
+      fail(body.slice(0, nameLength).trim())
+      return
+    }
+    if (body === '---' && indent > 0) {
+      state = { ...state, yaml: indent }
+      return
+    }
+    const test = /^(not )?ok\b\s*(\d{1,9})?\s*(?:- )?(.*)$/.exec(body)
+    if (test) readTest(indent, test[1] === undefined, test[2] ?? '', test[3] ?? '')
+  }
+
+  const readPlan = (indent: number, count: number, directive: string | undefined): void => {
+    const level = levelAt(indent)
+    setLevel({ ...level, plan: count })
+    if (count === 0 && indent === 0 && /^skip/i.test(directive ?? '')) {
+      state = { ...state, skipAll: (directive ?? '').replace(/^skip\S*\s*/i, '').slice(0, nameLength) }
+    }
+  }
+
+  /** The level of that indentation; deeper ones are over when a shallower line comes. */
+  const levelAt = (indent: number): Level => {
+    const known = state.levels.find((level) => level.indent === indent)
+    if (known) return known
+    return { indent, plan: undefined, seen: 0, from: pending.length }
+  }
+
+  const setLevel = (level: Level): void => {
+    const others = state.levels.filter(({ indent }) => indent !== level.indent)
+    const levels = [...others, level].sort((a, b) => a.indent - b.indent).slice(0, depthMax)
+    state = { ...state, levels }
+  }
+
+  const readTest = (indent: number, ok: boolean, number: string, rest: string): void => {
+    const { description, directive, reason } = splitDirective(rest)
+    const name = (description || `case ${number || '?'}`).slice(0, nameLength)
+    const deeper = state.levels.filter((level) => level.indent > indent)
+    const children = deeper.reduce((sum, level) => sum + level.seen, 0)
+    for (const level of deeper) checkPlan(level, name)
+    const own = levelAt(indent)
+    const firstChild = deeper.length > 0 ? Math.min(...deeper.map(({ from }) => from)) : pending.length
+    state = { ...state, levels: state.levels.filter((level) => level.indent <= indent) }
+    setLevel({ ...own, seen: own.seen + 1 })
+    if (children > 0) {
+      nameParent(name, firstChild)
+      return
+    }
+    const outcome = directive === 'skip' ? 'skip' : ok ? 'pass' : directive === 'todo' ? 'todo' : 'fail'
+    if (directive === 'todo' && ok && notes.length < failuresMax) notes = [...notes, `${name}: a TODO that passes`]
+    addCase({ name, outcome, note: reason, durationMs: null }, indent)
+  }
+
+  const addCase = (found: ResultCase, indent: number): void => {
+    const { cases } = state
+    state = { ...state, cases: { ...cases, total: cases.total + 1, [found.outcome]: cases[found.outcome] + 1 } }
+    const list = found.outcome === 'fail' ? 'failing' : 'others'
+    const target = list === 'failing' ? failing : others
+    if (target.length >= casesMax) return
+    target.push(found)
+    if (indent > 0) pending.push({ list, at: target.length - 1 })
+  }
+
+  const nameParent = (name: string, from: number): void => {
+    for (const { list, at } of pending.slice(from)) {
+      const target = list === 'failing' ? failing : others
+      const child = target[at]
+      if (child) target[at] = { ...child, name: `${name} > ${child.name}`.slice(0, 2 * nameLength) }
+    }
+    if (!state.levels.some((level) => level.indent > 0)) pending = []
+  }
+
+  const checkPlan = ({ plan, seen }: Level, name: string): void => {
+    if (plan !== undefined && plan !== seen) fail(`${name}: ${plan} cases planned, ${seen} came`)
+  }
+
+  return {
+    line,
+    summary() {
+      const said = [...failures]
+      for (const { plan, seen, indent } of state.levels) {
+        if (plan !== undefined && plan !== seen && !(plan === 0 && state.skipAll !== undefined)) {
+          said.push(`${plan} cases planned, ${seen} came${indent > 0 ? ' in a subtest' : ''}`)
+        }
+      }
+      return {
+        cases: state.cases,
+        caseList: [...failing, ...others].slice(0, casesMax),
+        failures: said,
+        notes,
+        skipAll: state.skipAll,
+      }
+    },
+    save() {
+      const copy = { state, failing: [...failing], others: [...others], pending: [...pending], failures, notes }
+      saved = () => {
+        ;({ state, failing, others, pending, failures, notes } = copy)
+      }
+    },
+    restore: () => saved?.(),
+  }
+}
+
+/** Cheap look at the bytes: most lines of a log are none. */
+function couldBeTap(bytes: Uint8Array): boolean {
+  let at = 0
+  if (bytes[0] === 0x5b) {
+    at = bytes.indexOf(0x5d) + 1
+    if (at === 0 || at > 32) return false
+  }
+  while (bytes[at] === 32) at += 1
+  const first = bytes[at]
+  // n(ot), o(k), 1(..), T(AP), K(TAP), B(ail), b(ail), - (---), . (...)
+  return (
+    first === 0x6e ||
+    first === 0x6f ||
+    first === 0x31 ||
+    first === 0x54 ||
+    first === 0x4b ||
+    first === 0x42 ||
+    first === 0x62 ||
+    first === 0x2d ||
+    first === 0x2e ||
+    first === 0x5b
+  )
+}
+
+/** The description and what stands behind an unescaped ` #`. */
+function splitDirective(text: string): { description: string; directive: 'skip' | 'todo' | undefined; reason: string } {
+  const hash = /(?:^|[^\\])#\s*(skip|todo)\S*\s*(.*)$/i.exec(text)
+  const plain = (part: string) => part.replace(/\\([#\\])/g, '$1').trim()
+  if (!hash) return { description: plain(text), directive: undefined, reason: '' }
+  const end = hash.index + (text[hash.index] === '#' ? 0 : 1)
+  return {
+    description: plain(text.slice(0, end)),
+    directive: hash[1]?.toLowerCase() === 'skip' ? 'skip' : 'todo',
+    reason: plain(hash[2] ?? '').slice(0, nameLength),
+  }
+}

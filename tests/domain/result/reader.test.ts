@@ -1,0 +1,226 @@
+/**
+ * Result files: what counts as evidence of what, and that no file, however large or strange, is read wrongly or for ever.
+ * Sources: RUNS "Verdicts", "Results"; COMPATIBILITY 4.4 (line rules), 5 (bug ids); TAP 14; KTAP.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { createResultReader, type ResultSummary } from '../../../src/domain/result/reader.ts'
+
+function read(text: string | Uint8Array, ...junit: string[]): ResultSummary {
+  const reader = createResultReader()
+  reader.push(typeof text === 'string' ? Buffer.from(text) : text)
+  for (const [at, xml] of junit.entries()) reader.addJunit(`${at}.xml`, Buffer.from(xml))
+  return reader.summary()
+}
+
+const verdictOf = (text: string, ...junit: string[]) => read(text, ...junit).verdict
+
+test('each piece of evidence gives its verdict, the worst wins', () => {
+  const table: readonly (readonly [string, string])[] = [
+    ['', 'pass'],
+    ['anything\n', 'pass'],
+    ['I: fine\n', 'pass'],
+    ['W: careful\n', 'warn'],
+    ['E: broken\n', 'fail'],
+    ['W: careful\nE: broken\n', 'fail'],
+    ['X: 0\n', 'pass'],
+    ['X: 1\n', 'fail'],
+    ['X: 77\n', 'skip'],
+    ['X: 77\nW: x\n', 'warn'],
+    ['X: 77\nE: x\n', 'fail'],
+    ['1..2\nok 1\nok 2\n', 'pass'],
+    ['1..2\nok 1\nnot ok 2\n', 'fail'],
+    ['1..3\nok 1\nok 2\n', 'fail'],
+    ['1..1\nok 1\nok 2\n', 'fail'],
+    ['1..1\nok 1\nBail out! no disk\n', 'fail'],
+    ['1..0 # SKIP no such hardware\n', 'skip'],
+    ['1..2\nok 1 # SKIP a\nok 2 # skip b\n', 'skip'],
+    ['1..2\nok 1 # SKIP a\nok 2\n', 'pass'],
+    ['1..2\nok 1\nnot ok 2 # TODO later\n', 'pass'],
+    ['1..2\nok 1\nok 2 # TODO later\n', 'pass'],
+  ]
+  for (const [text, verdict] of table) assert.equal(verdictOf(text), verdict, JSON.stringify(text))
+})
+
+test('lines are exact: one of the letters, colon, blank, at the very beginning', () => {
+  const { counts } = read('I:x\n I: x\ni: x\nI: \nI: a\r\nS: x\nT: x\nxE: y\n\ufeffE: bom\n')
+  assert.deepEqual(counts, { info: 2, warning: 0, error: 0 })
+})
+
+test('the text is kept in order, without CR, with NUL and TAB; the last V: counts; a lone CR ends no line', () => {
+  const summary = read('V: 1\r\nE: a\tb\0c\r\nW: mac\rI: second\nV: 2.0\r\n')
+  assert.deepEqual(
+    summary.lines.map(({ kind, text, line }) => [kind, text, line]),
+    [
+      ['E', 'a\tb\0c', 2],
+      ['W', 'mac\rI: second', 3],
+    ],
+  )
+  assert.equal(summary.version, '2.0')
+})
+
+test('L3: a Latin-1 line counts, and its text can be read', () => {
+  const summary = read(Buffer.from('I: ok\nI: caf\xe9\nE: x\nV: \xe91\n', 'latin1'))
+  assert.deepEqual(summary.counts, { info: 2, warning: 0, error: 1 })
+  assert.equal(summary.lines[1]?.text, 'café')
+  assert.equal(summary.version, 'é1')
+})
+
+test('how the bytes are cut into chunks makes no difference', () => {
+  const text = Buffer.from('I: é\r\nTAP version 14\n1..2\n    1..1\n    ok 1 - child\nok 1 - parent\nnot ok 2\nE: last')
+  const whole = read(text)
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: text.length }), { maxLength: 6 }), (cuts) => {
+      const reader = createResultReader()
+      let from = 0
+      for (const cut of [...cuts].sort((a, b) => a - b)) {
+        reader.push(text.subarray(from, cut))
+        if (cut % 2 === 0) reader.summary() // looking changes nothing
+        from = cut
+      }
+      reader.push(text.subarray(from))
+      assert.deepEqual(reader.summary(), whole)
+    }),
+  )
+})
+
+test('measurements: name, number, unit; the last of a name counts; what is none leaves a note', () => {
+  const { measurements, notes, verdict } = read(
+    'M: boot 12.5 s\nM: disk 1e3 MB/s\nM: temp -4\nM: boot 13 s\nM: x y\nM: inf 1e999\n',
+  )
+  assert.deepEqual(measurements, [
+    { name: 'boot', value: 13, unit: 's' },
+    { name: 'disk', value: 1000, unit: 'MB/s' },
+    { name: 'temp', value: -4, unit: '' },
+  ])
+  assert.equal(notes.length, 2)
+  assert.equal(verdict, 'pass')
+})
+
+test('TAP is read only after a version line or a plan', () => {
+  assert.deepEqual(read('ok 1\nnot ok 2\n').cases.total, 0)
+  assert.equal(verdictOf('not ok - just words\n'), 'pass')
+  assert.equal(read('TAP version 13\nok 1\nnot ok 2\n').cases.total, 2)
+  assert.equal(read('KTAP version 1\nok 1\n').cases.total, 1)
+})
+
+test('leaves count, parents do not; names are parent > child, also three levels deep', () => {
+  const summary = read(`TAP version 14
+1..2
+# Subtest: outer
+    1..2
+    # Subtest: inner
+        1..2
+        ok 1 - a
+        not ok 2 - b
+    not ok 1 - inner
+    ok 2 - leaf
+not ok 1 - outer
+ok 2 - alone
+`)
+  assert.deepEqual(summary.cases, { total: 4, pass: 3, fail: 1, skip: 0, todo: 0 })
+  assert.deepEqual(
+    summary.caseList.map(({ name, outcome }) => [name, outcome]),
+    [
+      ['outer > inner > b', 'fail'],
+      ['outer > inner > a', 'pass'],
+      ['outer > leaf', 'pass'],
+      ['alone', 'pass'],
+    ],
+  )
+})
+
+test('a subtest that does not keep its plan fails', () => {
+  assert.equal(verdictOf('1..1\n    1..3\n    ok 1\nok 1 - p\n'), 'fail')
+})
+
+test('KTAP: time stamps of the kernel are ignored', () => {
+  const { cases } = read(
+    '[    1.234567] KTAP version 1\n[    1.2] 1..1\n[    1.3]   KTAP version 1\n[    1.4]   1..2\n[    1.5]   ok 1 a\n[    1.6]   ok 2 b # SKIP\n[    1.7] ok 1 suite\n',
+  )
+  assert.deepEqual(cases, { total: 2, pass: 1, fail: 0, skip: 1, todo: 0 })
+})
+
+test('YAML blocks hold no cases; an escaped # is no directive', () => {
+  const summary = read(
+    'TAP version 14\n1..2\nnot ok 1 - a \\# SKIP\n  ---\n  message: ok 9\n  ok 7 - trap\n  ...\nok 2\n',
+  )
+  assert.equal(summary.cases.fail, 1)
+  assert.equal(summary.caseList[0]?.name, 'a # SKIP')
+})
+
+test('a TODO that passes leaves a note', () => {
+  const { notes, cases } = read('1..1\nok 1 - a # TODO later\n')
+  assert.deepEqual(cases, { total: 1, pass: 1, fail: 0, skip: 0, todo: 0 })
+  assert.equal(notes.length, 1)
+})
+
+test('JUnit: failures and errors fail, skipped skips, suites and classes name the cases', () => {
+  const xml = `<?xml version="1.0"?><testsuites><testsuite name="s&amp;t">
+    <testcase name="a" classname="C" time="0.25"/><testcase name="b"><failure message="x &lt; y"/></testcase>
+    <testcase name="c"><skipped/></testcase><testcase name="d"><error type="E"><![CDATA[<testcase>]]></error></testcase>
+  </testsuite></testsuites>`
+  const summary = read('', xml)
+  assert.equal(summary.verdict, 'fail')
+  assert.deepEqual(summary.cases, { total: 4, pass: 1, fail: 2, skip: 1, todo: 0 })
+  assert.deepEqual(summary.caseList[0], { name: 's&t > b', outcome: 'fail', note: 'x < y', durationMs: null })
+  assert.deepEqual(summary.caseList.find(({ outcome }) => outcome === 'pass')?.durationMs, 250)
+})
+
+test('JUnit that cannot be read is a warning with a note: a DTD, no XML, cut off, another document, too deep', () => {
+  const laughs = `<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;">]><testsuite>&lol2;</testsuite>`
+  for (const xml of [
+    laughs,
+    '',
+    'text',
+    '<testsuite><testcase',
+    '<html></html>',
+    '<testsuite>',
+    '<testsuite></x></testsuite>',
+    `${'<testsuite>'.repeat(200)}`,
+  ]) {
+    const summary = read('', xml)
+    assert.deepEqual([summary.verdict, summary.notes.length, summary.cases.total], ['warn', 1, 0], xml.slice(0, 40))
+  }
+})
+
+test('a million cases are counted, a thousand kept, failing ones first', () => {
+  const reader = createResultReader()
+  reader.push(Buffer.from('TAP version 13\n'))
+  for (let each = 0; each < 1000; each++)
+    reader.push(Buffer.from(`${'ok 1 - fine\n'.repeat(999)}not ok 2 - bad${each}\n`))
+  const { cases, caseList, notes, verdict } = reader.summary()
+  assert.deepEqual([cases.total, cases.fail, verdict], [1_000_000, 1000, 'fail'])
+  assert.equal(caseList.length, 1000)
+  assert.ok(caseList.every(({ outcome }) => outcome === 'fail'))
+  assert.match(notes.join(), /1000 of 1000000 cases are kept/)
+})
+
+test('a line without an end is looked at in bounded memory, counted once, and noted', () => {
+  const reader = createResultReader()
+  reader.push(Buffer.from('E: '))
+  const chunk = Buffer.alloc(1024 * 1024, 0x78)
+  for (let each = 0; each < 100; each++) reader.push(chunk)
+  const { counts, lines, notes, sizeBytes } = reader.summary()
+  assert.equal(counts.error, 1)
+  assert.ok((lines[0]?.text.length ?? 0) <= 500)
+  assert.match(notes.join(), /longer than 16384 bytes/)
+  assert.equal(sizeBytes, 3 + 100 * chunk.length)
+})
+
+test('any bytes are read without a throw, and the counts are those of a plain reading', () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.array(fc.constantFrom('E: x\n', 'W: \n', '1..2\n', 'ok\n', '  ok\n', '\n')),
+      (bytes, words) => {
+        const text = Buffer.concat([bytes, Buffer.from('\n'), Buffer.from(words.join(''))])
+        const lines = text.toString('latin1').split('\n')
+        const { counts } = read(text)
+        assert.equal(counts.error, lines.filter((line) => line.startsWith('E: ')).length)
+        assert.equal(counts.warning, lines.filter((line) => line.startsWith('W: ')).length)
+      },
+    ),
+  )
+})
