@@ -78,6 +78,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'tftp',
     'net',
     'type profiles',
+    'type runs',
     'type config.ts',
     'assets.ts',
     'log.ts',

@@ -66,8 +66,8 @@ export interface ResultFiles {
   openLog(run: number): Promise<RunLog | undefined>
   /** The cases that were kept, failing ones first; empty if there are none. */
   cases(run: number): Promise<readonly ResultCase[]>
-  /** An attachment's bytes by its name. */
-  openAttachment(run: number, name: string): Promise<RunLog | undefined>
+  /** An attachment by its place in the run's list, from 0. */
+  openAttachment(run: number, place: number): Promise<RunLog | undefined>
   /** Text of the test file as it was sent, by its hash; undefined if it was not kept. */
   script(hash: string): Promise<string | undefined>
 }

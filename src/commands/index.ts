@@ -9,11 +9,13 @@ import { compare } from './compare.ts'
 import type { Command } from './definition.ts'
 import { delsystem } from './delsystem.ts'
 import { dpysystem } from './dpysystem.ts'
+import { dpytest, synctestnames } from './dpytest.ts'
 import { expire } from './expire.ts'
 import { history } from './history.ts'
 import { keep } from './keep.ts'
 import { log } from './log.ts'
 import { nextboot } from './nextboot.ts'
+import { nexttest } from './nexttest.ts'
 import { profiles } from './profiles.ts'
 import { release } from './release.ts'
 import { removeaddress } from './removeaddress.ts'
@@ -38,6 +40,9 @@ export const commands: readonly Command[] = [
   syncbootnames,
   syncsystems,
   profiles,
+  nexttest,
+  dpytest,
+  synctestnames,
   results,
   show,
   log,

@@ -13,12 +13,13 @@ import { findAsset, getAsset, listAssets } from '../assets.ts'
 import type { Daemon } from '../commands/daemon.ts'
 import { namesOf, viewRecord } from '../commands/record.ts'
 import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from '../config.ts'
+import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import { createManagementApp } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
-import { createMachineUrls } from '../http/machines.ts'
+import { createMachineUrls, type MachineOptions } from '../http/machines.ts'
 import { loginPage, mountPages, problemPage } from '../http/pages.ts'
 import { createHttpServer } from '../http/server.ts'
 import type { createLog } from '../log.ts'
@@ -38,7 +39,8 @@ import { collectDegradations } from './health.ts'
 import { closeServer, listenSocket, listenTcp, logRequests, reason } from './listeners.ts'
 import { createReach } from './reach.ts'
 import type { Stoppable } from './stop.ts'
-import { createTransferLog } from './transfer-log.ts'
+import { identityOf, openTesting } from './testing.ts'
+import { createTransferLog, macInName } from './transfer-log.ts'
 
 type AdjustableLog = ReturnType<typeof createLog>
 
@@ -91,6 +93,8 @@ async function start(
     embeddedLocal: getAsset('profiles/local.prof'),
   })
   closers.push(() => profiles.close())
+  const testing = await openTesting(store, log, () => config)
+  closers.push(() => testing.close())
   const trace = openTrace({ dataDir: config.dataDir, log })
   closers.push(() => trace.close())
 
@@ -101,6 +105,10 @@ async function start(
   const bootAddresses = createBootAddresses(store)
   const answerBoot = createAnswerBoot(store.queries, profiles)
   const listeners = { tftp: [] as string[], http: [] as string[], socket: config.socket }
+  const macAt = (address: string) => {
+    const ip = parseIp4(address)
+    return (ip && neighbours.macOf(ip)) ?? bootAddresses.macOf(address)
+  }
   const reach = createReach(() => config.publicUrl, listeners)
   let ready = false
   let tftp: TftpServer | undefined
@@ -112,10 +120,14 @@ async function start(
     startedMs,
     store,
     profiles,
+    tests: testing.tests,
+    results: testing.results,
+    runs: testing.runs,
+    webhooks: testing.webhooks,
     listeners,
     loaders: listAssets('loaders'),
     neighbourIp: (mac) => neighbours.ipOf(mac),
-    degraded: () => collectDegradations(store, profiles).faults,
+    degraded: () => [...collectDegradations(store, profiles).faults, ...testing.faults()],
     notices: () => collectDegradations(store, profiles).notices,
     transfers: () => ({ active: tftp?.active() ?? 0, recent: transfers.recent() }),
     boots: async (query) => (await trace.boots(query)).map((boot) => ({ ...boot })),
@@ -126,9 +138,18 @@ async function start(
     url: ({ local, url }) => url ?? reach.urlFrom(local),
     lastMacOf: (address) => bootAddresses.macOf(address),
     onMacAsked: (mac, { address }) => bootAddresses.saw(address, mac),
-    onConfigServed: (name, decision, from) => transfers.configServed(name, decision, from),
+    onConfigServed(name, decision, from) {
+      transfers.configServed(name, decision, from)
+      testing.booted({ mac: macInName(name) ?? macAt(from.address), ip: from.address }, decision)
+    },
   })
-  tftp = await openTftp(config, loaded, log, { resolve, onTransfer: (record) => transfers.add(record) })
+  tftp = await openTftp(config, loaded, log, {
+    resolve,
+    onTransfer(record) {
+      transfers.add(record)
+      if (record.outcome === 'done') testing.sign(identityOf(record.client, macAt), record.name)
+    },
+  })
   if (tftp) {
     listeners.tftp.push(...tftp.addresses())
     closers.push(() => tftp?.close(graceMs))
@@ -138,7 +159,7 @@ async function start(
   let trusted = createTrustedNetworks(config.trustedNetworks)
   const metrics = createMetrics()
   const answered = metrics.counter('pxemngr_machine_requests_total', 'Machine URLs answered')
-  const machines = createMachineUrls({
+  const machineOptions: MachineOptions = {
     store,
     profiles,
     answerBoot,
@@ -146,9 +167,15 @@ async function start(
     trusted: () => trusted,
     publicUrl,
     log,
-    onConfigServed: (name, decision, peer) => transfers.httpStep(name, peer, decision),
+    onConfigServed(name, decision, peer) {
+      transfers.httpStep(name, peer, decision)
+      testing.booted(identityOf(peer, macAt), decision)
+    },
     onAnswered: (status) => answered.add(1, { status: `${Math.floor(status / 100)}xx` }),
-  })
+    onAsked: (peer, path) => testing.sign(identityOf(peer, macAt), path),
+  }
+  const machines = createMachineUrls(machineOptions)
+  const handout = testing.urls(machineOptions)
   const management = createManagementApp(daemon, {
     log,
     metrics,
@@ -158,6 +185,8 @@ async function start(
     problemPage,
     mounts: [
       machines.mount,
+      handout.mount,
+      (app) => testing.mountUploads(app, machineOptions),
       (app) =>
         mountBootFiles(app, {
           resolve,
@@ -178,7 +207,11 @@ async function start(
     await Promise.all(servers.map((server) => closeServer(server, graceMs)))
   })
   for (const { host, port } of config.http) {
-    const server = createHttpServer(management.app, 'tcp', machines.first)
+    const server = createHttpServer(
+      management.app,
+      'tcp',
+      (incoming, outgoing) => machines.first(incoming, outgoing) || handout.first(incoming, outgoing),
+    )
     servers.push(server)
     logRequests(server, log)
     listeners.http.push(await listenTcp(server, host, port))
@@ -207,6 +240,7 @@ async function start(
       if (reloaded.length > 0) log.info('configuration read again', { changed: reloaded })
       if (restart.length > 0) log.warn(`these keys take effect at the next start: ${restart.join(', ')}`)
       await profiles.sync()
+      await testing.tests.sync()
     },
     close,
   }

@@ -4,7 +4,7 @@
  * A configuration's decision is known when it is computed, its transfer when it has ended: the two are joined here by
  * client and name. Source: DESIGN "State" (trace), CONTRACT "Command line" (`status`).
  */
-import { parseMac } from '../domain/address.ts'
+import { type Mac, parseMac } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import type { Trace } from '../store/trace.ts'
@@ -26,6 +26,12 @@ export interface TransferLog {
   recent(): readonly TransferRecord[]
 }
 
+/** The MAC that a configuration's name holds (`…/01-aa-bb-cc-dd-ee-ff`). */
+export function macInName(name: string): Mac | undefined {
+  const found = /(?:^|\/)(01(?:-[0-9a-f]{2}){6})$/i.exec(name.replaceAll('\\', '/'))?.[1]
+  return found === undefined ? undefined : parseMac(found)
+}
+
 export function createTransferLog(trace: Trace): TransferLog {
   const ring: TransferRecord[] = []
   let next = 0
@@ -44,10 +50,9 @@ export function createTransferLog(trace: Trace): TransferLog {
       const key = keyOf(record.client, record.port)
       const decision = pending.get(key)
       if (decision) pending.delete(key)
-      const mac = /(?:^|\/)(01(?:-[0-9a-f]{2}){6})$/i.exec(record.name.replaceAll('\\', '/'))?.[1]
       trace.step({
         at: record.startedMs,
-        mac: mac === undefined ? undefined : parseMac(mac),
+        mac: macInName(record.name),
         ip: record.client,
         kind: 'tftp',
         name: record.name,

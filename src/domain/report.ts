@@ -50,6 +50,18 @@ export function decideReport(machine: MachineAddresses, profile: string, knowled
   return { kind: 'remembered', mac, ip: null, system: null, unchanged: holds(mac, profile, null, knowledge) }
 }
 
+/** Systems that this machine is, by the first of its addresses that any has; of prefixes the longest. */
+export function systemsBehind(
+  { macs, ip }: MachineAddresses,
+  { systemsWith }: Pick<Knowledge, 'systemsWith'>,
+): readonly NamedSystem[] {
+  for (const address of ip === undefined ? macs : [...macs, ip, ...prefixesOf(ip)]) {
+    const systems = systemsWith(address)
+    if (systems.length > 0) return systems
+  }
+  return []
+}
+
 /** The system of the longest prefix that has a decision, else of the longest that has a system. */
 function prefixSystem(ip: Ip4, knowledge: Knowledge): NamedSystem | undefined {
   const prefixes = prefixesOf(ip)

@@ -27,6 +27,12 @@ const machinePaths = [
   '/ipxe',
   '/ipxe/:mac',
   '/boot/*',
+  '/nexttest',
+  '/nexttest/:mac',
+  '/script/:test',
+  '/upload/:id',
+  '/progress/:id',
+  '/extend/:id',
 ]
 
 const pagePaths = ['/', '/system/:id', '/metrics']
@@ -34,7 +40,18 @@ const pagePaths = ['/', '/system/:id', '/metrics']
 /** Forms of the pages; each is one command (`pages/changes.ts`). */
 const formPaths = ['/system/:id/nextboot', '/system/:id/rename', '/system/:id/delete']
 
-const readingPaths = ['systems', 'profiles', 'boots', 'status', 'history', 'events', 'openapi.json']
+const readingPaths = [
+  'systems',
+  'profiles',
+  'tests',
+  'runs',
+  'versions',
+  'boots',
+  'status',
+  'history',
+  'events',
+  'openapi.json',
+]
 
 const management = (method: 'GET' | 'POST', path: string, access: 'open' | Role): AccessRule => ({
   method,

@@ -9,6 +9,7 @@ import * as v from 'valibot'
 import type { Daemon } from '../commands/daemon.ts'
 import type { CallContext, Command } from '../commands/definition.ts'
 import { dpysystem } from '../commands/dpysystem.ts'
+import { dpytest } from '../commands/dpytest.ts'
 import { history } from '../commands/history.ts'
 import { commands } from '../commands/index.ts'
 import { profiles } from '../commands/profiles.ts'
@@ -70,6 +71,7 @@ export const readings: readonly Reading[] = [
     }),
     command: results,
   },
+  { path: 'tests', query: v.strictObject({}), command: dpytest },
   { path: 'versions', query: v.strictObject({}), command: versions },
   {
     path: 'history',

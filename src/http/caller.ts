@@ -62,11 +62,11 @@ export function nameMachine(
 }
 
 /** The management socket is reached from this host only. */
-function isLoopback(peer: string): boolean {
+export function isLoopback(peer: string): boolean {
   return peer === '' || peer === '::1' || (peer.startsWith('127.') && isIPv4(peer))
 }
 
-function isListed(peer: string, list: BlockList): boolean {
+export function isListed(peer: string, list: BlockList): boolean {
   const [plain = ''] = peer.split('%')
   return isIPv4(plain) ? list.check(plain, 'ipv4') : isIPv6(plain) && list.check(plain, 'ipv6')
 }

@@ -20,6 +20,16 @@ import type { ProfileFiles } from '../profiles/folder.ts'
 import type { Store } from '../store/store.ts'
 import { baseUrl, type Caller, type CallerSources, identifyCaller, nameMachine } from './caller.ts'
 import type { HttpApp, HttpContext } from './env.ts'
+import {
+  contextRequest,
+  decodePart,
+  headersOf,
+  isPrefetch,
+  type MachineAnswer,
+  type MachineRequest,
+  rawRequest,
+  text,
+} from './machine-plane.ts'
 
 export interface MachineOptions {
   readonly store: Store
@@ -32,26 +42,10 @@ export interface MachineOptions {
   readonly log: Log
   /** iPXE was given its script: for the trace of boots. */
   readonly onConfigServed?: (name: string, decision: Decision, peer: string) => void
+  /** A machine asked for something by its own doing: a sign of life. */
+  readonly onAsked?: (peer: string, path: string) => void
   /** Each answer of the raw way in: for the count of requests. */
   readonly onAnswered?: (status: number) => void
-}
-
-/** What of a request counts. */
-export interface MachineRequest {
-  readonly method: string
-  /** As on the request line, without the query. */
-  readonly path: string
-  /** Header by lower-case name. */
-  readonly header: (name: string) => string | undefined
-  readonly peer: string
-  readonly local: string
-  readonly localPort: number
-}
-
-export interface MachineAnswer {
-  readonly status: number
-  readonly body: string | Uint8Array
-  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface MachineUrls {
@@ -66,7 +60,6 @@ type Route =
   | { readonly kind: 'localboot' | 'profile' | 'ipxe'; readonly mac: string | undefined }
   | { readonly kind: 'nextboot'; readonly profile: string }
 
-const plainText = 'text/plain; charset=utf-8'
 /** After this a machine whose report could not be kept asks again. */
 const retryAfterS = 5
 
@@ -79,6 +72,7 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return text(405, `${request.method} is not possible here: GET, HEAD`, { allow: 'GET, HEAD', connection: 'close' })
     }
+    if (request.method === 'GET') options.onAsked?.(request.peer, request.path)
     const caller = identifyCaller(request.peer, callers)
     return caller instanceof Promise
       ? caller.then((known) => answerCaller(route, known, request))
@@ -187,7 +181,7 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
 function parseRoute(path: string): Route | undefined {
   const [empty, kind, given, ...rest] = (path.endsWith('/') ? path.slice(0, -1) : path).split('/')
   if (empty !== '' || rest.length > 0 || given === '') return undefined
-  const value = given === undefined ? undefined : decode(given)
+  const value = given === undefined ? undefined : decodePart(given)
   switch (kind) {
     case 'localboot':
     case 'profile':
@@ -197,15 +191,6 @@ function parseRoute(path: string): Route | undefined {
       return value === undefined ? undefined : { kind, profile: value }
     default:
       return undefined
-  }
-}
-
-/** Percent-decoded; as it is where it is badly encoded, which no name and no MAC is. */
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    return part
   }
 }
 
@@ -239,37 +224,10 @@ function notKept(error: unknown): MachineAnswer {
   return text(503, `the report could not be kept: ${error.message}`, { 'retry-after': String(retryAfterS) })
 }
 
-/** Browsers say so when they fetch what nobody asked for yet. */
-function isPrefetch(request: MachineRequest): boolean {
-  return ['sec-purpose', 'purpose', 'x-purpose', 'x-moz'].some((name) =>
-    /prefetch|prerender|preview/i.test(request.header(name) ?? ''),
-  )
-}
-
-function text(status: number, body: string, headers: Readonly<Record<string, string>> = {}): MachineAnswer {
-  return { status, body, headers }
-}
-
-function headersOf(answer: MachineAnswer): Record<string, string> {
-  return {
-    'content-type': plainText,
-    'content-length': String(Buffer.byteLength(answer.body)),
-    'cache-control': 'no-store',
-    ...answer.headers,
-  }
-}
-
 type Answer = MachineUrls['answer']
 
 async function answerContext(answer: Answer, c: HttpContext): Promise<Response> {
-  const found = await answer({
-    method: c.req.method,
-    path: c.req.path,
-    header: (name) => c.req.header(name),
-    peer: c.get('peer'),
-    local: c.get('local'),
-    localPort: c.get('localPort'),
-  })
+  const found = await answer(contextRequest(c))
   if (!found) return c.notFound()
   const body = c.req.method === 'HEAD' ? null : typeof found.body === 'string' ? found.body : Buffer.from(found.body)
   return new Response(body, { status: found.status, headers: headersOf(found) })
@@ -281,30 +239,17 @@ function answerRaw(
   outgoing: ServerResponse,
   options: MachineOptions,
 ): boolean {
-  const { socket } = incoming
-  const url = incoming.url ?? ''
-  const query = url.indexOf('?')
   const send = (found: MachineAnswer) => {
     outgoing.writeHead(found.status, headersOf(found))
     outgoing.end(incoming.method === 'HEAD' ? undefined : found.body)
     options.onAnswered?.(found.status)
   }
   const fail = (error: unknown) => {
-    options.log.error('a machine URL failed', { path: url, error })
+    options.log.error('a machine URL failed', { path: incoming.url, error })
     if (!outgoing.headersSent) send(text(500, 'the server failed: its log says why'))
   }
   try {
-    const found = answer({
-      method: incoming.method ?? '',
-      path: query < 0 ? url : url.slice(0, query),
-      header: (name) => {
-        const value = incoming.headers[name]
-        return Array.isArray(value) ? value[0] : value
-      },
-      peer: plainAddress(socket.remoteAddress ?? ''),
-      local: plainAddress(socket.localAddress ?? ''),
-      localPort: socket.localPort ?? 0,
-    })
+    const found = answer(rawRequest(incoming))
     if (found === undefined) return false
     if (found instanceof Promise) found.then(send).catch(fail)
     else send(found)
@@ -312,9 +257,4 @@ function answerRaw(
     fail(error)
   }
   return true
-}
-
-/** `::ffff:10.0.0.1` → `10.0.0.1`. */
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

@@ -101,7 +101,7 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
       return { ok: false, fault: `no file ${path}` }
     }
     if (before?.lasting && sameFile(before.stat, stat)) return before.content
-    const read = readProfile(path, stat)
+    const read = readSmallFile(path, stat)
     // The same bytes as before keep their compiled template, and the fault of its last rendering.
     const content = before && sameBytes(before.content, read) ? before.content : compile(path, read)
     const lasting = BigInt(Math.round(now())) * 1_000_000n - later(stat.mtimeNs, stat.ctimeNs) > youngNs
@@ -156,19 +156,19 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
 }
 
 /** Entries of the folder → names of profiles; what cannot be a name (bare `.prof`, no UTF-8 …) is none. */
-export function profileNames(entries: readonly Buffer[]): string[] {
+export function profileNames(entries: readonly Buffer[], suffix = profileSuffix): string[] {
   const names: string[] = []
   for (const entry of entries) {
     const text = entry.toString('utf8')
-    if (!text.endsWith(profileSuffix) || !Buffer.from(text, 'utf8').equals(entry)) continue
-    const name = text.slice(0, -profileSuffix.length)
+    if (!text.endsWith(suffix) || !Buffer.from(text, 'utf8').equals(entry)) continue
+    const name = text.slice(0, -suffix.length)
     if (nameFault(name) === undefined) names.push(name)
   }
   return names
 }
 
 /** Folders, FIFOs, devices and links that lead nowhere are no profiles. */
-function isFile(path: string): boolean {
+export function isFile(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isFile() === true
   } catch {
@@ -177,7 +177,7 @@ function isFile(path: string): boolean {
 }
 
 /** Bytes, or why there are none. A FIFO that takes the file's place in between is opened without waiting and refused. */
-function readProfile(path: string, seen: BigIntStats): Uint8Array | string {
+export function readSmallFile(path: string, seen: BigIntStats): Uint8Array | string {
   if (!seen.isFile()) return `${path} is not a regular file`
   let fd: number | undefined
   try {
@@ -208,13 +208,13 @@ function compile(path: string, read: Uint8Array | string): Content {
   }
 }
 
-function atLine(path: string, fault: TemplateFault): string {
+export function atLine(path: string, fault: TemplateFault): string {
   return fault.line === undefined
     ? `${path}: ${fault.message}`
     : `${path}:${fault.message.replace(/^line (\d+)/, '$1')}`
 }
 
-function sameFile(a: BigIntStats, b: BigIntStats): boolean {
+export function sameFile(a: BigIntStats, b: BigIntStats): boolean {
   return a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.dev === b.dev
 }
 

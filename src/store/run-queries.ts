@@ -47,6 +47,10 @@ export interface RunQueries {
   /** Open runs of one state, oldest first. */
   openRuns(state: 'requested' | 'sent' | 'running', limit?: number): RunRow[]
   countOpen(): { readonly requested: number; readonly sent: number; readonly running: number }
+  /** Sent or running runs past their deadline; none is, less than its grace after `readyMs`. */
+  overdueRuns(nowMs: number, readyMs: number, limit: number): RunRow[]
+  /** By id, from the one after `after`. */
+  runsAfter(after: number, limit: number): RunRow[]
   /** Every attempt, oldest first. */
   attemptsOf(group: number): RunRow[]
   /** The newest done runs of a system, for what makes it sick. */
@@ -131,12 +135,19 @@ export function createRunQueries(database: Database): RunQueries {
       }
       return counts
     },
+    overdueRuns: (nowMs, readyMs, limit) =>
+      runsWhere(`WHERE r.state IN ('sent', 'running') AND max(r.deadline, ?2 + r.grace) < ?1 ORDER BY r.id LIMIT ?3`, [
+        nowMs,
+        readyMs,
+        limit,
+      ]),
+    runsAfter: (after, limit) => runsWhere('WHERE r.id > ? ORDER BY r.id LIMIT ?', [after, limit]),
     attemptsOf: (group) =>
       runsWhere(`WHERE r.id = ?1 OR r.id IN (SELECT id FROM run WHERE grp = ?1 AND attempt > 1) ORDER BY r.id`, [
         group,
       ]),
     lastDoneOf: (system, limit) =>
-      runsWhere(`WHERE r.system = ? AND r.state = 'done' ORDER BY r.done DESC, r.id DESC LIMIT ?`, [system, limit]),
+      runsWhere(`WHERE r.system = ? AND r.state = 'done' ORDER BY r.id DESC LIMIT ?`, [system, limit]),
     previousRun: (run, wanted) =>
       oneRun(
         `WHERE r.test = ? AND r.system = ? AND r.id < ? AND r.grp <> ? AND r.state = 'done'

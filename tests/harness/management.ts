@@ -17,6 +17,7 @@ import { createManagementApp, type ManagementApp, type ManagementOptions } from 
 import { type Log, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { openStateStore, type StateStore } from './state-store.ts'
+import { openTestParts } from './test-parts.ts'
 
 export interface Answer {
   readonly status: number
@@ -43,6 +44,9 @@ export interface Management extends ManagementApp {
   call(name: string, args: unknown, init?: RequestInit): Promise<Answer>
   overTcp(path: string, init?: RequestInit): Promise<Answer>
   type(name: string, args: Record<string, unknown>): Promise<Typed>
+  /** Folder of `*.test` and `*.suite`; `daemon.tests.sync()` after a change. */
+  readonly testsDir: string
+  readonly resultsDir: string
   /** Ends streams and store, and removes the folder. */
   shut(): Promise<void>
 }
@@ -55,7 +59,9 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
   const logged: string[] = []
   const log: Log = { ...silentLog, error: (message, fields) => logged.push(`${message} ${String(fields?.['error'])}`) }
   const daemonActor = { who: 'daemon', from: 'daemon', surface: 'daemon' } as const
+  const testing = await openTestParts(store)
   const daemon: Daemon = {
+    ...testing.parts,
     version: '9.9.9',
     ready: true,
     startedMs: Date.now(),
@@ -145,8 +151,11 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       )
       return { exit: command.exitStatus?.(body as never) ?? 0, stdout: stdout.join(''), stderr: stderr.join('') }
     },
+    testsDir: testing.testsDir,
+    resultsDir: testing.resultsDir,
     async shut() {
       management.close()
+      await testing.close()
       await store.close()
     },
   }

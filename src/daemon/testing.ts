@@ -1,0 +1,118 @@
+/**
+ * Wiring of the test system: test folder, hand-out, uploads, the clock of the runs, retention, webhooks. What each does
+ * is in `src/runs`; how machines reach it in `src/http`.
+ */
+import { getAssetText } from '../assets.ts'
+import type { Daemon } from '../commands/daemon.ts'
+import type { Config } from '../config.ts'
+import { parseIp4 } from '../domain/address.ts'
+import type { Decision } from '../domain/boot.ts'
+import type { HttpApp } from '../http/env.ts'
+import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
+import type { MachineOptions } from '../http/machines.ts'
+import { mountUploads } from '../http/uploads.ts'
+import type { Log } from '../log.ts'
+import { createHandout } from '../runs/handout.ts'
+import { createLives, type MachineIdentity } from '../runs/life.ts'
+import { createProgressReaders } from '../runs/progress.ts'
+import { createResultFolder } from '../runs/result-files.ts'
+import { openRetention } from '../runs/retention.ts'
+import { openRunClock } from '../runs/run-clock.ts'
+import { createSpaceGuard } from '../runs/space.ts'
+import { openTests } from '../runs/test-registry.ts'
+import { openRunTokens } from '../runs/token.ts'
+import { createUploads } from '../runs/uploads.ts'
+import { openWebhooks } from '../runs/webhooks.ts'
+import type { Store } from '../store/store.ts'
+
+export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'webhooks'> {
+  /** Why `status` is degraded, one line each. */
+  faults(): string[]
+  /** A configuration was served for a real boot; `ip`: who asked. */
+  booted(machine: MachineIdentity, decision: Decision): void
+  /** A machine asked for something else. */
+  sign(machine: MachineIdentity, what: string): void
+  /** The URLs of machines, with what they share with the others. */
+  urls(options: MachineOptions): HandoutUrls
+  mountUploads(app: HttpApp, options: MachineOptions): void
+  close(): Promise<void>
+}
+
+/** `config`: as it is now; SIGHUP changes it. */
+export async function openTesting(store: Store, log: Log, config: () => Config): Promise<Testing> {
+  const { testsDir, resultsDir } = config()
+  const tests = await openTests({
+    dir: testsDir,
+    store,
+    log,
+    defaults: () => ({ timeoutMs: config().runTimeoutMs, bootMs: config().bootTimeoutMs }),
+  })
+  const tokens = await openRunTokens(store)
+  const lives = createLives()
+  const folder = createResultFolder(resultsDir)
+  const progress = createProgressReaders(folder)
+  const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
+  const uploads = createUploads({ store, folder, progress, log, retriesOf })
+  const handout = createHandout({ store, files: tests.files, lives, log, keepScript: folder.keepScript })
+  const clock = openRunClock({ store, lives, tests, log })
+  const retention = openRetention({
+    store,
+    folder,
+    log,
+    keep: () => ({ logsMs: config().keepLogsMs, resultsMs: config().keepResultsMs }),
+  })
+  const webhooks = openWebhooks({ store, log, allow: () => config().webhookAllow })
+  const space = createSpaceGuard(resultsDir, () => config().keepFree)
+  return {
+    tests,
+    results: folder,
+    runs: {
+      deadlineMs: clock.deadlineMs,
+      progress: progress.view,
+      onProgress: progress.onProgress,
+      expire: retention.expire,
+    },
+    webhooks,
+    faults: () => [...tests.faults(), ...[space.fault()].filter((fault) => fault !== undefined)],
+    booted(machine, decision) {
+      const systemId = decision.system?.id
+      lives.booted({ machine, systemId, profile: decision.profile, atMs: Date.now() })
+    },
+    sign: (machine, what) => lives.sign(machine, what, Date.now()),
+    urls: (options) =>
+      createHandoutUrls({
+        ...options,
+        files: tests.files,
+        handout,
+        tokens,
+        lives,
+        embedded: {
+          wait: getAssetText('templates/tests/wait.test'),
+          loop: getAssetText('templates/tests/run.sh'),
+        },
+      }),
+    mountUploads: (app, options) =>
+      mountUploads(app, {
+        ...options,
+        tokens,
+        folder,
+        uploads,
+        progress,
+        lives,
+        maxUpload: () => config().maxUploadBytes,
+        spaceFault: (moreBytes) => space.fault(moreBytes),
+        ensureSent: handout.ensureSent,
+      }),
+    async close() {
+      clock.close()
+      retention.close()
+      tests.close()
+      await webhooks.close()
+    },
+  }
+}
+
+/** What is known of who is at an address. */
+export function identityOf(address: string, macOf: (ip: string) => MachineIdentity['mac']): MachineIdentity {
+  return { mac: macOf(address), ip: parseIp4(address) ?? address }
+}

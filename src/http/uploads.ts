@@ -1,0 +1,282 @@
+/**
+ * The URLs by which a machine reports on a run: `/upload/<id>/`, `/progress/<id>/`, `/extend/<id>/`.
+ *
+ * Who may: the run's own system, loopback, an unrecognised caller in `trusted-networks`, or whoever has the token. What is
+ * answered is on disk and in the journal. A result is read as it passes, so its size costs no memory. Sources: RUNS
+ * "Machine URLs", CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.4.
+ */
+import { Readable } from 'node:stream'
+import { quote } from '../domain/address.ts'
+import { durationAllowed, parseDuration } from '../domain/duration.ts'
+import { Refusal } from '../domain/errors.ts'
+import type { Actor } from '../domain/event.ts'
+import { systemsBehind } from '../domain/report.ts'
+import type { Lives } from '../runs/life.ts'
+import type { ProgressReaders } from '../runs/progress.ts'
+import type { ResultFolder } from '../runs/result-files.ts'
+import type { RunTokens } from '../runs/token.ts'
+import type { Upload, Uploads } from '../runs/uploads.ts'
+import type { RunRow } from '../store/run-rows.ts'
+import { type Caller, identifyCaller, isListed, isLoopback } from './caller.ts'
+import type { HttpApp, HttpContext } from './env.ts'
+import { headersOf, type MachineAnswer, text } from './machine-plane.ts'
+import type { MachineOptions } from './machines.ts'
+import { boundaryOf, MultipartFault, readMultipart } from './multipart.ts'
+
+export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log'> {
+  readonly tokens: RunTokens
+  readonly folder: ResultFolder
+  readonly uploads: Uploads
+  readonly progress: ProgressReaders
+  readonly lives: Lives
+  /** Read at each request. Bytes. */
+  readonly maxUpload: () => number
+  /** Why nothing may be stored now. */
+  readonly spaceFault: (moreBytes: number) => string | undefined
+  /** Records a run as sent whose machine acts before the connection told. */
+  readonly ensureSent: (run: number) => Promise<void>
+}
+
+/** One piece of progress. */
+const progressMax = 16 * 1024 * 1024
+/** RUNS: at most 7d a call. */
+const extendMaxMs = 7 * 86_400_000
+/** Files beside the log. */
+const attachmentsMax = 100
+/** A result is parsed at most so many bytes in a row before others get their turn. */
+const sliceBytes = 256 * 1024
+
+export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
+  const { store, folder, lives } = options
+
+  const answer = (c: HttpContext, { status, body, headers = {} }: MachineAnswer): Response => {
+    const all = headersOf({ status, body, headers })
+    // What was not read of the request is not waited for.
+    if (status >= 400) all['connection'] = 'close'
+    return new Response(c.req.method === 'HEAD' ? null : String(body), { status, headers: all })
+  }
+
+  /** The run, if this caller may report on it; else what to answer. */
+  async function authorize(c: HttpContext): Promise<RunRow | MachineAnswer> {
+    const id = c.req.param('id') ?? ''
+    const run = /^[1-9]\d{0,14}$/.test(id) ? store.queries.getRun(Number(id)) : undefined
+    if (!run) return text(404, `there is no run ${id.slice(0, 40)}`)
+    const token = c.req.query('token')
+    if (token !== undefined) {
+      return options.tokens.matches(run.id, token) ? run : text(403, `the token is not that of run ${run.id}`)
+    }
+    const caller: Caller = await identifyCaller(c.get('peer'), options.callers)
+    if (c.get('surface') === 'socket' || isLoopback(caller.peer)) return run
+    const systems = systemsBehind(caller, store.queries)
+    if (systems.some(({ id: system }) => system === run.system.id)) return run
+    if (systems.length === 0 && isListed(caller.peer, options.trusted())) return run
+    return text(403, `${caller.peer} may not report on run ${run.id} of ${run.system.name}`)
+  }
+
+  const sign = async (c: HttpContext, run: RunRow, what: string): Promise<void> => {
+    const detail = store.queries.getDetail(run.id)
+    const caller = await identifyCaller(c.get('peer'), options.callers)
+    const mac = caller.macs[0] ?? (detail.mac === null ? undefined : (detail.mac as Caller['macs'][number]))
+    lives.sign({ mac, ip: caller.peer }, what, Date.now())
+  }
+
+  app.all('/upload/:id', async (c) => {
+    if (c.req.method !== 'POST')
+      return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
+    const run = await authorize(c)
+    if ('status' in run) return answer(c, run)
+    return answer(c, await upload(c, run))
+  })
+
+  async function upload(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
+    const boundary = boundaryOf(c.req.header('content-type'))
+    if (boundary === undefined)
+      return text(400, 'the body has to be multipart/form-data with a file in the field "file"')
+    const announced = Number(c.req.header('content-length') ?? 0)
+    const max = options.maxUpload()
+    if (announced > max) return text(413, `the upload is larger than ${max} bytes (max-upload)`)
+    const full = options.spaceFault(announced)
+    if (full !== undefined) return text(507, full)
+    await options.ensureSent(run.id)
+    const incoming = await options.uploads.begin(run.id)
+    try {
+      await receive(c, incoming, boundary, max)
+      if (!incoming.hasFile) {
+        await incoming.discard()
+        return text(400, 'the file in the field "file" is missing: curl -F "file=@result" …')
+      }
+      if (incoming.sizeBytes === 0) {
+        await incoming.discard()
+        return text(400, 'the file in the field "file" is empty')
+      }
+      await sign(c, run, '/upload/')
+      const actor: Actor = { who: run.system.name, from: c.get('peer'), surface: 'machine' }
+      await incoming.keep(actor)
+      return text(200, 'uploaded')
+    } catch (error) {
+      await incoming.discard()
+      return faultAnswer(error, c, run)
+    }
+  }
+
+  async function receive(c: HttpContext, incoming: Upload, boundary: string, max: number): Promise<void> {
+    let received = 0
+    let files = 0
+    let sinceTurn = 0
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of bodyOf(c)) {
+        received += chunk.length
+        if (received > max) throw new Refusal('too-large', `the upload is larger than ${max} bytes (max-upload)`)
+        yield chunk
+        sinceTurn += chunk.length
+        if (sinceTurn < sliceBytes) continue
+        sinceTurn = 0
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    await readMultipart(counted(), boundary, async ({ name, fileName, contentType }) => {
+      if (fileName === undefined) return undefined
+      files += 1
+      if (files > attachmentsMax) throw new Refusal('invalid', `there are more than ${attachmentsMax} files`)
+      return name === 'file' ? incoming.beginLog() : incoming.beginAttachment(fileName, contentType)
+    })
+  }
+
+  function faultAnswer(error: unknown, c: HttpContext, run: RunRow): MachineAnswer {
+    if (error instanceof MultipartFault) return text(400, error.message)
+    if (error instanceof Refusal) return text(error.status, error.message)
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOSPC' || code === 'EDQUOT') return text(507, 'no space left on the disk of the results')
+    if (code === 'ECONNRESET' || c.env.incoming?.destroyed === true) return text(400, 'the upload was cut off')
+    options.log.error('an upload failed', { run: run.id, error })
+    return text(500, 'the server failed: its log says why')
+  }
+
+  app.all('/progress/:id', async (c) => {
+    const { method } = c.req
+    if (method !== 'POST' && method !== 'GET' && method !== 'HEAD') {
+      return answer(c, text(405, `${method} is not possible here: GET, POST`, { allow: 'GET, HEAD, POST' }))
+    }
+    const run = await authorize(c)
+    if ('status' in run) return answer(c, run)
+    if (method !== 'POST') return answer(c, text(200, String(await folder.progressBytes(run.id))))
+    try {
+      return answer(c, await progress(c, run))
+    } catch (error) {
+      return answer(c, faultAnswer(error, c, run))
+    }
+  })
+
+  async function progress(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
+    const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(c.req.header('content-range') ?? '')
+    if (!range) return text(400, 'the header Content-Range has to be bytes <first>-<last>/*')
+    const [first, last, total] = [Number(range[1]), Number(range[2]), range[3] === '*' ? Number.NaN : Number(range[3])]
+    if (last < first || last >= total) return text(400, `Content-Range: bytes ${first}-${last}/${range[3]} is no range`)
+    if (last - first + 1 > progressMax) return text(413, `a piece of progress has at most ${progressMax} bytes`)
+    if (last >= options.maxUpload())
+      return text(413, `the log is larger than ${options.maxUpload()} bytes (max-upload)`)
+    const bytes = await readAll(bodyOf(c), progressMax)
+    if (bytes.length !== last - first + 1) {
+      return text(400, `the body has ${bytes.length} bytes, Content-Range says ${last - first + 1}`)
+    }
+    const full = options.spaceFault(bytes.length)
+    if (full !== undefined) return text(507, full)
+    await options.ensureSent(run.id)
+    return options.uploads.alone(run.id, async () => {
+      const closed = closedAnswer(run.id)
+      if (closed) return closed
+      const have = await folder.progressBytes(run.id)
+      if (first > have) {
+        return text(416, `the piece begins at ${first}, ${have} bytes are here`, { 'content-range': `bytes */${have}` })
+      }
+      const known = await folder.readProgress(run.id, first, Math.min(have, last + 1))
+      if (Buffer.compare(known, bytes.subarray(0, known.length)) !== 0) {
+        return text(409, `bytes ${first} to ${first + known.length - 1} are here already, and others`)
+      }
+      const fresh = bytes.subarray(known.length)
+      if (fresh.length > 0) {
+        await options.progress.append(run.id, have, fresh)
+      }
+      await getGoing(c, run)
+      await sign(c, run, '/progress/')
+      return text(200, String(Math.max(have, last + 1)))
+    })
+  }
+
+  function closedAnswer(run: number): MachineAnswer | undefined {
+    const state = store.queries.getRun(run)?.state
+    if (state === 'sent' || state === 'running') return undefined
+    if (state === 'requested') return text(409, `run ${run} has not been sent to a machine yet`)
+    return text(409, `run ${run} is ${state ?? 'gone'}`)
+  }
+
+  /** The first sign of work makes it running. */
+  async function getGoing(
+    c: HttpContext,
+    run: RunRow,
+    deadline?: (now: RunRow, at: string) => string,
+  ): Promise<string> {
+    if (deadline === undefined && store.queries.getRun(run.id)?.state === 'running') return ''
+    const actor: Actor = { who: run.system.name, from: c.get('peer'), surface: 'machine' }
+    return store.commit(
+      actor,
+      (tx) => {
+        const now = tx.getRun(run.id)
+        if (!now || (now.state !== 'sent' && now.state !== 'running')) {
+          throw new Refusal('refused', `run ${run.id} is ${now?.state ?? 'gone'}`)
+        }
+        if (now.state === 'sent') tx.emit({ type: 'run.running', run: run.id })
+        if (!deadline) return ''
+        const until = deadline(now, tx.at)
+        if (Date.parse(until) > (now.deadlineMs ?? 0)) tx.emit({ type: 'run.extended', run: run.id, deadline: until })
+        return until
+      },
+      { plane: 'machine' },
+    )
+  }
+
+  app.all('/extend/:id', async (c) => {
+    if (c.req.method !== 'POST')
+      return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
+    const run = await authorize(c)
+    if ('status' in run) return answer(c, run)
+    const given = c.req.query('for')
+    const ms = parseDuration(given ?? '')
+    if (ms === undefined || ms === 0 || ms > extendMaxMs) {
+      return answer(
+        c,
+        text(400, `for=${quote(given ?? '')} is not allowed: ${durationAllowed}, more than 0, at most 7d`),
+      )
+    }
+    await options.ensureSent(run.id)
+    const closed = closedAnswer(run.id)
+    if (closed) return answer(c, closed)
+    try {
+      const deadline = await getGoing(c, run, (now, at) =>
+        new Date(Math.max(now.deadlineMs ?? 0, Date.parse(at) + ms)).toISOString(),
+      )
+      await sign(c, run, '/extend/')
+      return answer(c, text(200, deadline))
+    } catch (error) {
+      return answer(c, faultAnswer(error, c, run))
+    }
+  })
+}
+
+/** The body as it comes: from the raw request where there is one. */
+function bodyOf(c: HttpContext): AsyncIterable<Uint8Array> {
+  if (c.env.incoming) return c.env.incoming
+  const { body } = c.req.raw
+  return body ? Readable.fromWeb(body as never) : Readable.from([])
+}
+
+async function readAll(source: AsyncIterable<Uint8Array>, max: number): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  let size = 0
+  for await (const piece of source) {
+    size += piece.length
+    if (size > max) throw new Refusal('too-large', `the body is larger than ${max} bytes`)
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces)
+}

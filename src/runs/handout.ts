@@ -1,0 +1,143 @@
+/**
+ * Which run a machine gets, and when it counts as sent.
+ *
+ * A run is taken in memory when its script is given to a connection, so that nobody else gets it, and recorded as sent
+ * when the answer has been delivered. A connection that breaks before that gives it back: the same run comes again. What
+ * the connection saw is `http/handout.ts`'s to say. Source: CONTRACT "What machines ask over HTTP" (`/nexttest/`), RUNS
+ * "Life of a run"; bugs L2 and R2 of pxemngr 0.8.
+ */
+import { createHash } from 'node:crypto'
+import type { TestTimes } from '../commands/daemon.ts'
+import type { Actor } from '../domain/event.ts'
+import type { Log } from '../log.ts'
+import type { RunRow } from '../store/run-rows.ts'
+import type { Store } from '../store/store.ts'
+import type { Lives, MachineIdentity } from './life.ts'
+import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
+
+/** Waiting runs looked at for one machine: those before it are taken, quarantined or fail to render. */
+const lookedAtMax = 200
+
+export interface Handed {
+  readonly run: RunRow
+  readonly script: string
+  readonly times: TestTimes
+  /** It was delivered: recorded as sent. Never rejects; while nothing can be written, it is tried by the next sign. */
+  delivered(): Promise<void>
+  /** It was cut: the run goes back. */
+  cut(): void
+}
+
+export interface Handout {
+  /**
+   * The oldest waiting run of these systems that can be handed out, taken; undefined if there is none. `variables` is
+   * asked for the run.
+   */
+  take(
+    systems: readonly number[],
+    machine: MachineIdentity,
+    variables: (run: RunRow) => TestVariables,
+  ): Handed | undefined
+  /** What `take` would give, without taking it. */
+  peek(
+    systems: readonly number[],
+    variables: (run: RunRow) => TestVariables,
+  ): { readonly run: RunRow; readonly script: string; readonly times: TestTimes } | undefined
+  /** Records as sent a run that is taken: its machine has acted on it before the connection told. */
+  ensureSent(run: number): Promise<void>
+}
+
+export interface HandoutOptions {
+  readonly store: Store
+  readonly files: TestFiles
+  readonly lives: Lives
+  readonly log: Log
+  /** Keeps the text of a test as it was sent, by its hash. */
+  readonly keepScript: (hash: string, text: string) => Promise<void>
+}
+
+interface Taken {
+  readonly record: () => Promise<void>
+}
+
+export function createHandout({ store, files, lives, log, keepScript }: HandoutOptions): Handout {
+  const taken = new Map<number, Taken>()
+
+  const find = (systems: readonly number[], variables: (run: RunRow) => TestVariables) => {
+    if (systems.length === 0) return undefined
+    for (const run of store.queries.requestedOf(systems, lookedAtMax + taken.size)) {
+      if (taken.has(run.id)) continue
+      const test = files.open(run.test.name)
+      const times = files.times(run.test.name)
+      if ('fault' in test || !times) continue // quarantined: its runs wait, `status` says why
+      const rendered = test.render(variables(run))
+      if ('fault' in rendered) continue
+      return { run, test, times, script: rendered.text }
+    }
+    return undefined
+  }
+
+  const take: Handout['take'] = (systems, machine, variables) => {
+    const found = find(systems, variables)
+    if (!found) return undefined
+    const { run, test, times, script } = found
+    let recorded: Promise<void> | undefined
+    const record = (): Promise<void> => {
+      recorded ??= commit(run, test, times, machine).finally(() => taken.delete(run.id))
+      return recorded
+    }
+    taken.set(run.id, { record })
+    return {
+      run,
+      script,
+      times,
+      async delivered() {
+        try {
+          await record()
+        } catch (error) {
+          // It waits again, and comes again: rather twice than never.
+          log.error('a run that was sent could not be recorded', { run: run.id, error })
+        }
+      },
+      cut() {
+        if (recorded === undefined) taken.delete(run.id)
+      },
+    }
+  }
+
+  const commit = async (run: RunRow, test: OpenedTest, times: TestTimes, machine: MachineIdentity): Promise<void> => {
+    const hash = createHash('sha256').update(test.bytes).digest('hex')
+    await keepScript(hash, test.text).catch((error: unknown) => log.warn('a script could not be kept', { hash, error }))
+    const life = lives.find(machine)
+    const actor: Actor = {
+      who: machine.mac ?? machine.ip ?? run.system.name,
+      from: machine.ip ?? '',
+      surface: 'machine',
+    }
+    await store.commit(
+      actor,
+      (tx) => {
+        // Cancelled or removed meanwhile: then there is nothing to send.
+        if (tx.getRun(run.id)?.state !== 'requested') return
+        tx.emit({
+          type: 'run.sent',
+          run: run.id,
+          hash,
+          mac: machine.mac ?? null,
+          ip: machine.ip ?? null,
+          boot: life?.bootMs === undefined ? null : new Date(life.bootMs).toISOString(),
+          timeoutMs: times.timeoutMs,
+          graceMs: times.graceMs,
+          retries: times.retries,
+        })
+      },
+      { plane: 'machine' },
+    )
+  }
+
+  return {
+    take,
+    peek: find,
+    ensureSent: async (run) => taken.get(run)?.record(),
+  }
+}

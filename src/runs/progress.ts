@@ -1,0 +1,59 @@
+/**
+ * What running tests have sent so far: appended to the run's log, and read at once, so that pages count along.
+ *
+ * Readers are kept for the runs that send; one that is not there (after a restart, or dropped) reads the file again at
+ * the next piece. Source: RUNS "Machine URLs" (progress: its lines count at once).
+ */
+import type { ProgressView } from '../commands/daemon.ts'
+import { createResultReader, type ResultReader } from '../domain/result/reader.ts'
+import type { ResultFolder } from './result-files.ts'
+
+/** Runs whose lines are counted along, least recently heard of dropped: each takes some KB. */
+const readersMax = 2000
+/** Bytes read again in one go. */
+const againBytes = 1024 * 1024
+
+export interface ProgressReaders {
+  /** Durable when it resolves. Only one piece of a run at a time. */
+  append(run: number, at: number, bytes: Uint8Array): Promise<void>
+  view(run: number): ProgressView | undefined
+  onProgress(run: number, listener: () => void): () => void
+  /** The run is done: its upload counts from now on. */
+  forget(run: number): void
+}
+
+export function createProgressReaders(folder: ResultFolder): ProgressReaders {
+  const readers = new Map<number, ResultReader>()
+  const listeners = new Map<number, Set<() => void>>()
+  return {
+    async append(run, at, bytes) {
+      await folder.appendProgress(run, at, bytes)
+      const reader = readers.get(run) ?? createResultReader()
+      if (!readers.has(run)) {
+        for (let from = 0; from < at; from += againBytes) {
+          reader.push(await folder.readProgress(run, from, Math.min(at, from + againBytes)))
+        }
+      }
+      readers.delete(run)
+      readers.set(run, reader)
+      reader.push(bytes)
+      const [oldest] = readers.keys()
+      if (readers.size > readersMax && oldest !== undefined) readers.delete(oldest)
+      for (const listener of listeners.get(run) ?? []) listener()
+    },
+    view(run) {
+      const summary = readers.get(run)?.summary()
+      return summary && { counts: summary.counts, sizeBytes: summary.sizeBytes }
+    },
+    onProgress(run, listener) {
+      const own = listeners.get(run) ?? new Set()
+      listeners.set(run, own)
+      own.add(listener)
+      return () => {
+        own.delete(listener)
+        if (own.size === 0 && listeners.get(run) === own) listeners.delete(run)
+      }
+    },
+    forget: (run) => void readers.delete(run),
+  }
+}

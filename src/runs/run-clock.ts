@@ -1,0 +1,147 @@
+/**
+ * Closes runs that nobody will end: by time (lost, `silent`), because their machine began another boot (lost,
+ * `rebooted`), or because the machine that should have fetched them booted and was not heard of again (infra).
+ *
+ * After a start of the daemon no run is closed before its grace has passed once more: what was answered meanwhile could
+ * not be seen. Source: RUNS "Verdicts", "Times", "Life of a run".
+ */
+import type { TestFolder } from '../commands/daemon.ts'
+import type { Actor } from '../domain/event.ts'
+import type { Log } from '../log.ts'
+import type { RunRow } from '../store/run-rows.ts'
+import type { Store } from '../store/store.ts'
+import { concludeRun, type Ending } from './conclude.ts'
+import type { BootSeen, Life, Lives } from './life.ts'
+
+const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
+const lookMs = 1000
+/** Runs closed in one look; the rest a second later. */
+const closedMax = 200
+/** Open runs of one system that a boot may concern. */
+const openMax = 1000
+
+export interface RunClock {
+  /** ms; undefined where the run has no deadline. */
+  deadlineMs(run: number): number | undefined
+  /** Looks now; resolves when what it closed is kept. */
+  look(): Promise<void>
+  close(): void
+}
+
+export interface RunClockOptions {
+  readonly store: Store
+  readonly lives: Lives
+  readonly tests: Pick<TestFolder, 'times'>
+  readonly log: Log
+  readonly nowMs?: () => number
+  /** For tests: looks only when asked. */
+  readonly manual?: boolean
+}
+
+export function openRunClock(options: RunClockOptions): RunClock {
+  const { store, lives, tests, log } = options
+  const now = options.nowMs ?? Date.now
+  const readyMs = now()
+  /** Boots that have been judged: machine → when the boot began. */
+  const judged = new WeakMap<Life, true>()
+  let looking: Promise<void> = Promise.resolve()
+
+  /** `still`: asked again in the record's own transaction, since what came before it in its batch counts. */
+  const close = async (run: RunRow, ending: Ending, still: (current: RunRow) => boolean): Promise<void> => {
+    try {
+      await store.commit(daemon, (tx) => {
+        const current = tx.getRun(run.id)
+        if (!current || !still(current)) return
+        concludeRun(tx, current, ending, current.retries ?? tests.times(run.test.name)?.retries ?? 0)
+      })
+    } catch (error) {
+      log.warn('a run could not be closed', { run: run.id, error })
+    }
+  }
+
+  const closeOverdue = async (): Promise<void> => {
+    for (const run of store.queries.overdueRuns(now(), readyMs, closedMax)) {
+      const isOverdue = (current: RunRow) => isUnderWay(current) && (current.deadlineMs ?? 0) <= (run.deadlineMs ?? 0)
+      await close(run, { kind: 'closed', verdict: 'lost', reason: 'silent' }, isOverdue)
+    }
+  }
+
+  const onBoot = (boot: BootSeen): void => {
+    for (const run of runsOf(boot)) {
+      if (run.sentMs === null || run.sentMs >= boot.atMs) continue
+      void close(run, { kind: 'closed', verdict: 'lost', reason: 'rebooted' }, isUnderWay)
+    }
+  }
+
+  /** Runs under way on the machine: sent to its MAC, else to its address, else, where neither is known, to its system. */
+  const runsOf = ({ machine, systemId }: BootSeen): RunRow[] => {
+    const found: RunRow[] = []
+    for (const system of systemsOf(machine, systemId)) {
+      for (const run of store.queries.runs({ system, states: ['sent', 'running'], limit: openMax })) {
+        const { mac, ip } = store.queries.getDetail(run.id)
+        const isIt = mac !== null && machine.mac !== undefined ? mac === machine.mac : ip === null || ip === machine.ip
+        if (isIt) found.push(run)
+      }
+    }
+    return found
+  }
+
+  const systemsOf = (machine: BootSeen['machine'], systemId: number | undefined): Set<number> => {
+    const owners = machine.mac === undefined ? [] : store.queries.systemsWith(machine.mac).map(({ id }) => id)
+    return new Set(systemId === undefined ? owners : [systemId, ...owners])
+  }
+
+  const judgeBoots = async (): Promise<void> => {
+    for (const life of lives.all()) {
+      const { bootMs, lastSignMs, reached, machine, systemId } = life
+      if (bootMs === undefined || judged.has(life)) continue
+      const [run] = store.queries
+        .requestedOf([...systemsOf(machine, systemId)], 1)
+        .filter(({ requestedMs }) => requestedMs < bootMs)
+      if (!run) {
+        judged.set(life, true)
+        continue
+      }
+      const patienceMs = tests.times(run.test.name)?.bootMs
+      if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
+      judged.set(life, true)
+      const who = machine.mac ?? machine.ip ?? run.system.name
+      const reason = `${who} booted at ${new Date(bootMs).toISOString()} and got as far as ${reached}`
+      await close(run, { kind: 'closed', verdict: 'infra', reason }, ({ state }) => state === 'requested')
+    }
+  }
+
+  lives.onBoot(onBoot)
+  const look = (): Promise<void> => {
+    looking = looking.then(closeOverdue).then(judgeBoots)
+    return looking
+  }
+  let running = false
+  const timer =
+    options.manual === true
+      ? undefined
+      : setInterval(() => {
+          if (running) return
+          running = true
+          look()
+            .catch((error: unknown) => log.error('the clock of the runs failed', { error }))
+            .finally(() => {
+              running = false
+            })
+        }, lookMs)
+  timer?.unref()
+
+  return {
+    deadlineMs(run) {
+      const row = store.queries.getRun(run)
+      if (!row || row.deadlineMs === null || !isUnderWay(row)) return undefined
+      return Math.max(row.deadlineMs, readyMs + (row.graceMs ?? 0))
+    },
+    look,
+    close: () => clearInterval(timer),
+  }
+}
+
+function isUnderWay({ state }: RunRow): boolean {
+  return state === 'sent' || state === 'running'
+}

@@ -1,0 +1,38 @@
+/**
+ * Whether a disk has room for an upload beyond what `keep-free` reserves. Source: RUNS "Commands" (`keep-free`).
+ */
+import { statfsSync } from 'node:fs'
+import type { Config } from '../config.ts'
+
+export interface SpaceGuard {
+  /** Why nothing more may be stored, or undefined. `moreBytes`: about to come. */
+  fault(moreBytes?: number): string | undefined
+}
+
+/** The disk is asked at most so often. */
+const askedEveryMs = 1000
+
+export function createSpaceGuard(dir: string, keepFree: () => Config['keepFree'], nowMs = Date.now): SpaceGuard {
+  let asked = Number.NEGATIVE_INFINITY
+  let free = 0
+  let total = 0
+  return {
+    fault(moreBytes = 0) {
+      const now = nowMs()
+      if (now - asked > askedEveryMs) {
+        try {
+          const stat = statfsSync(dir)
+          free = stat.bavail * stat.bsize
+          total = stat.blocks * stat.bsize
+          asked = now
+        } catch (error) {
+          return `the disk of ${dir} cannot be asked for its space: ${(error as NodeJS.ErrnoException).code}`
+        }
+      }
+      const keep = keepFree()
+      const reserve = 'bytes' in keep ? keep.bytes : (total * keep.percent) / 100
+      if (free - moreBytes >= reserve) return undefined
+      return `the disk of ${dir} has ${free} bytes free, and keep-free keeps ${Math.ceil(reserve)}: no results are taken`
+    },
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * The test folder's files: `*.test` and `*.suite`, read as they are at the request, with their settings and faults.
+ *
+ * What was read is kept as long as inode, size and times stay the same (as `profiles/folder.ts`, whose readers are used).
+ * A file that cannot be read, is no UTF-8, does not compile, or has a bad setting disables itself: `fault` says why, with
+ * file and line. What names mean to the state is `test-registry.ts`. Source: CONTRACT "What machines ask over HTTP" (test
+ * templates), RUNS "Times", "Results" (suites).
+ */
+import { type BigIntStats, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { SuiteEntry, TestTimes } from '../commands/daemon.ts'
+import { nameFault } from '../domain/name.ts'
+import { parseSuite } from '../domain/suite.ts'
+import { parseTestSettings, type TestSettings } from '../domain/test-settings.ts'
+import { atLine, isFile, profileNames, readSmallFile, sameFile } from '../profiles/folder.ts'
+import { compileTemplate, type Template, TemplateFault } from '../profiles/template.ts'
+
+export const testSuffix = '.test'
+const suiteSuffix = '.suite'
+export const waitTest = 'wait'
+
+/** What the configuration says where a test says nothing, ms. */
+export interface DefaultTimes {
+  readonly timeoutMs: number
+  readonly bootMs: number
+}
+
+/** RUNS "Times". */
+const graceMs = 300_000
+
+/** What a test template sees, as variables of its own. */
+export interface TestVariables {
+  readonly testname: string
+  readonly system: string
+  /** null for `wait`. */
+  readonly log: { readonly id: number } | null
+  readonly url: string
+  readonly upload_url: string
+  readonly extend_url: string
+  readonly progress_url: string
+  readonly mac: string
+  readonly ip: string
+  readonly profile: string
+}
+
+export interface OpenedTest {
+  /** Bytes of the file, for its hash. */
+  readonly bytes: Uint8Array
+  readonly text: string
+  readonly settings: TestSettings
+  /** The script, or why it cannot be made, with file and line. */
+  render(variables: TestVariables): { readonly text: string } | { readonly fault: string }
+}
+
+type Content<T> = { readonly value: T } | { readonly fault: string }
+
+export interface TestFiles {
+  /** The test as it is now, or why there is none. */
+  open(name: string): OpenedTest | { readonly fault: string }
+  /** Undefined if it can be handed out; the last failed rendering counts until the file changes. */
+  fault(name: string): string | undefined
+  times(name: string): TestTimes | undefined
+  names(): string[]
+  suiteNames(): string[]
+  suite(name: string): readonly SuiteEntry[] | { readonly fault: string } | undefined
+}
+
+interface Parsed {
+  readonly bytes: Uint8Array
+  readonly text: string
+  readonly template: Template | undefined
+  readonly settings: TestSettings
+}
+
+export function createTestFiles(dir: string, defaults: () => DefaultTimes): TestFiles {
+  const pathOf = (name: string) => join(dir, `${name}${testSuffix}`)
+  const suitePath = (name: string) => join(dir, `${name}${suiteSuffix}`)
+  const tests = keptFiles(parseTest)
+  const suites = keptFiles((path, bytes): Content<readonly SuiteEntry[]> => {
+    const parsed = parseSuite(Buffer.from(bytes).toString('utf8'))
+    return 'line' in parsed ? { fault: `${path}:${parsed.line}: ${parsed.text}` } : { value: parsed }
+  })
+  const renderFaults = new Map<string, { readonly content: Parsed; readonly fault: string }>()
+
+  const load = (name: string): Content<Parsed> =>
+    nameFault(name) === undefined ? tests(pathOf(name)) : { fault: `there is no test ${JSON.stringify(name)}` }
+  const present = (suffix: string) =>
+    profileNames(readdirSync(dir, { encoding: 'buffer' }), suffix).filter((name) =>
+      isFile(join(dir, `${name}${suffix}`)),
+    )
+
+  const fault = (name: string): string | undefined => {
+    const content = load(name)
+    if ('fault' in content) return content.fault
+    const last = renderFaults.get(name)
+    if (last?.content === content.value) return last.fault
+    renderFaults.delete(name)
+    return undefined
+  }
+  return {
+    open(name) {
+      const content = load(name)
+      if ('fault' in content) return content
+      const { bytes, text, template, settings } = content.value
+      return {
+        bytes,
+        text,
+        settings,
+        render(variables) {
+          if (!template) return { text }
+          try {
+            const rendered = template.render({ ...variables })
+            renderFaults.delete(name)
+            return { text: rendered }
+          } catch (error) {
+            if (!(error instanceof TemplateFault)) throw error
+            const why = atLine(pathOf(name), error)
+            renderFaults.set(name, { content: content.value, fault: why })
+            return { fault: why }
+          }
+        },
+      }
+    },
+    fault,
+    times(name) {
+      const content = load(name)
+      if ('fault' in content) return undefined
+      const { timeoutMs, graceMs: grace, bootMs, retries, tags } = content.value.settings
+      const given = defaults()
+      return {
+        timeoutMs: timeoutMs ?? given.timeoutMs,
+        graceMs: grace ?? graceMs,
+        bootMs: bootMs ?? given.bootMs,
+        retries,
+        tags,
+      }
+    },
+    names: () => present(testSuffix),
+    suiteNames: () => present(suiteSuffix),
+    suite(name) {
+      if (nameFault(name) !== undefined || !isFile(suitePath(name))) return undefined
+      const content = suites(suitePath(name))
+      if ('fault' in content) return content
+      const unknown = content.value.find((each) => !isFile(pathOf(each.name)))
+      if (!unknown) return content.value
+      const line = 'line' in unknown ? `:${String(unknown.line)}` : ''
+      return { fault: `${suitePath(name)}${line}: there is no test ${JSON.stringify(unknown.name)}` }
+    },
+  }
+}
+
+function parseTest(path: string, bytes: Uint8Array): Content<Parsed> {
+  const text = Buffer.from(bytes).toString('utf8')
+  if (!Buffer.from(text, 'utf8').equals(bytes)) return { fault: `${path} is not valid UTF-8` }
+  const settings = parseTestSettings(text)
+  if ('line' in settings) return { fault: `${path}:${settings.line}: ${settings.text}` }
+  try {
+    const template = text.includes('<%') ? compileTemplate(text) : undefined
+    return { value: { bytes, text, template, settings } }
+  } catch (error) {
+    if (!(error instanceof TemplateFault)) throw error
+    return { fault: atLine(path, error) }
+  }
+}
+
+/** How long after a change two writes could share one time stamp. */
+const youngNs = 2_000_000_000n
+
+/** Reads and parses a file, again only after it changed. */
+function keptFiles<T>(parse: (path: string, bytes: Uint8Array) => Content<T>): (path: string) => Content<T> {
+  const kept = new Map<
+    string,
+    { readonly stat: BigIntStats; readonly content: Content<T>; readonly bytes: Uint8Array }
+  >()
+  return (path) => {
+    let stat: BigIntStats | undefined
+    try {
+      stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+    } catch (error) {
+      kept.delete(path)
+      return { fault: `${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}` }
+    }
+    if (!stat) {
+      kept.delete(path)
+      return { fault: `no file ${path}` }
+    }
+    const before = kept.get(path)
+    const isOld = BigInt(Date.now()) * 1_000_000n - stat.mtimeNs > youngNs
+    if (before && sameFile(before.stat, stat) && isOld) return before.content
+    const bytes = readSmallFile(path, stat)
+    if (typeof bytes === 'string') {
+      kept.delete(path)
+      return { fault: bytes }
+    }
+    // The same bytes keep what was parsed, so that a fault of the last rendering stays with it.
+    const content = before && Buffer.compare(before.bytes, bytes) === 0 ? before.content : parse(path, bytes)
+    kept.set(path, { stat, content, bytes })
+    return content
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The test folder and the state: which tests there are (registered), and whether each one's file is there.
+ *
+ * As `profiles/registry.ts` does for profiles: looks at the folder at start, on SIGHUP, for `synctestnames` and by itself
+ * after a change, and records what changed. Source: CONTRACT "Command line", COMPATIBILITY 3.9.
+ */
+import type { TestFolder } from '../commands/daemon.ts'
+import type { Actor } from '../domain/event.ts'
+import type { Log } from '../log.ts'
+import { watchFolder } from '../profiles/watch.ts'
+import type { Store, Transaction } from '../store/store.ts'
+import { createTestFiles, type DefaultTimes, type TestFiles, waitTest } from './test-files.ts'
+
+const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
+
+export interface Tests extends TestFolder {
+  /** The files behind it, for handing out. */
+  readonly files: TestFiles
+  close(): void
+}
+
+export interface TestsOptions {
+  readonly dir: string
+  readonly store: Store
+  readonly log: Log
+  readonly defaults: () => DefaultTimes
+  /** How often the folder is looked at; for tests. */
+  readonly watchMs?: number
+}
+
+export async function openTests({ dir, store, log, defaults, watchMs }: TestsOptions): Promise<Tests> {
+  const files = createTestFiles(dir, defaults)
+  let running = Promise.resolve()
+
+  /** One at a time, so that each sees the records of the one before. */
+  const sync = (): Promise<{ registered: string[]; missing: string[] }> => {
+    const result = running.then(look)
+    running = result.then(
+      () => undefined,
+      () => undefined,
+    )
+    return result
+  }
+
+  const look = async (): Promise<{ registered: string[]; missing: string[] }> => {
+    const registered = files.names()
+    const present = new Set(registered)
+    const known = store.queries.listTests()
+    const changed =
+      known.some((test) => test.available !== present.has(test.name)) ||
+      registered.length !== known.filter((test) => test.available).length
+    if (changed) await store.commit(daemon, (tx) => register(tx, registered, present))
+    return { registered, missing: present.has(waitTest) ? [] : [waitTest] }
+  }
+
+  const syncOrWarn = async (): Promise<void> => {
+    try {
+      await sync()
+    } catch (error) {
+      // Changes may be refused (full disk): machines get their tests all the same, the next look registers.
+      log.warn('tests are not registered', { dir, error })
+    }
+  }
+  await syncOrWarn()
+  const watch = watchFolder(dir, syncOrWarn, watchMs)
+  const names = (): string[] => {
+    try {
+      return files.names()
+    } catch {
+      return [] // the folder is gone: `faults` says so
+    }
+  }
+  return {
+    files,
+    sync,
+    names,
+    fault: files.fault,
+    times: files.times,
+    tagged: (tag) =>
+      names()
+        .filter((name) => files.fault(name) === undefined && files.times(name)?.tags.includes(tag))
+        .sort(),
+    suiteNames: files.suiteNames,
+    suite: files.suite,
+    faults() {
+      const found: string[] = []
+      try {
+        const present = files.names()
+        if (!present.includes(waitTest)) found.push('test wait is missing: the one inside the executable is served')
+        for (const name of present) found.push(...[files.fault(name)].filter((fault) => fault !== undefined))
+        for (const name of files.suiteNames()) {
+          const suite = files.suite(name)
+          if (suite && 'fault' in suite) found.push(suite.fault)
+        }
+      } catch (error) {
+        found.push(`the test folder ${dir} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+      }
+      return found
+    },
+    close: () => watch.close(),
+  }
+}
+
+function register(tx: Transaction, names: readonly string[], present: ReadonlySet<string>): void {
+  const known = new Map(tx.listTests().map((test) => [test.name, test]))
+  for (const name of names) {
+    const row = known.get(name)
+    if (!row) tx.emit({ type: 'test.registered', test: tx.nextId('test'), name })
+    else if (!row.available) tx.emit({ type: 'test.returned', test: row.id })
+  }
+  for (const row of known.values()) {
+    if (row.available && !present.has(row.name)) tx.emit({ type: 'test.missing', test: row.id })
+  }
+}
