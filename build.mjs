@@ -32,7 +32,7 @@ const bundleDir = join(distDir, 'bundle')
 
 /** Bundles: entry → source, and how large each may become (bytes). The client's start time depends on `main`. */
 const bundles = {
-  main: { source: 'src/main.ts', budgetBytes: 120_000 },
+  main: { source: 'src/main.ts', budgetBytes: 140_000 },
   daemon: { source: 'src/daemon.ts', budgetBytes: 900_000 },
   'tftp-worker': { source: 'src/tftp/worker.ts', budgetBytes: 80_000 },
   'trace-worker': { source: 'src/store/trace-worker.ts', budgetBytes: 120_000 },

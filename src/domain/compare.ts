@@ -85,8 +85,12 @@ function sideOf(run: Latest | undefined): Side | null {
   return run ? { run: run.run, verdict: run.verdict, waived: run.waived } : null
 }
 
-const collator = new Intl.Collator('en', { numeric: true })
-const compareText = (a: string, b: string): number => collator.compare(a, b)
+/** Made at the first use: it costs a millisecond, and the client loads this file. */
+let collator: Intl.Collator | undefined
+function compareText(a: string, b: string): number {
+  collator ??= new Intl.Collator('en', { numeric: true })
+  return collator.compare(a, b)
+}
 
 /** A change of outcome so many results ago weighs half of one that was just now. */
 const halfLife = 5
