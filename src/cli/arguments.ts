@@ -161,8 +161,13 @@ interface MarkedWords {
   readonly switches: string[]
 }
 
+/** Options of every command, but for those that the form has for itself (`nexttest --version V`). */
+export function commonOptions(form: Form): readonly Option[] {
+  return globalOptions.filter(({ name }) => !form.options.some((option) => option.name === name))
+}
+
 function markWords(words: readonly string[], form: Form): MarkedWords {
-  const options = [...globalOptions, ...form.options]
+  const options = [...commonOptions(form), ...form.options]
   const marked: MarkedWords = { positionals: [], values: [], switches: [] }
   for (let at = 0; at < words.length; at++) {
     const text = words[at] ?? ''
@@ -231,7 +236,7 @@ function defineForm(
     return required ? `<${inner}>` : `[${inner}]`
   })
   const command = cli.command([form.name, ...places].join(' '), form.summary)
-  for (const { name, value, summary } of [...globalOptions, ...form.options]) {
+  for (const { name, value, summary } of [...commonOptions(form), ...form.options]) {
     command.option(`--${name}${value === undefined ? '' : ' <value>'}`, summary)
   }
   command.action((...args: unknown[]) => action(args.slice(0, -1), args.at(-1) as Record<string, unknown>))
@@ -254,7 +259,7 @@ function assign(
     } else if (value !== undefined) into.typed[key] = unmark(value)
   })
   for (const [list, where] of [
-    [globalOptions, into.global],
+    [commonOptions(form), into.global],
     [form.options, into.typed],
   ] as const) {
     for (const { name, value: takesValue, repeatable } of list) {

@@ -7,7 +7,7 @@
  */
 import type { Form, Option, Positional } from '../commands/definition.ts'
 import { Refusal } from '../domain/errors.ts'
-import { globalOptions } from './arguments.ts'
+import { commonOptions, globalOptions } from './arguments.ts'
 
 /** What a script shows where a file name fits. */
 export const filesMark = ':files'
@@ -83,7 +83,7 @@ async function read(words: readonly string[], sources: Sources): Promise<SoFar> 
 
 async function optionsOf(form: Form | undefined, sources: Sources): Promise<readonly Option[]> {
   if (form?.name === 'serve') return sources.flags()
-  return [...(form?.options ?? []), ...globalOptions]
+  return form ? [...form.options, ...commonOptions(form)] : [...globalOptions]
 }
 
 async function optionValues(option: Option, sources: Sources): Promise<Candidate[]> {

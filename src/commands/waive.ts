@@ -23,7 +23,7 @@ export const waive = defineCommand({
   role: 'operator',
   changes: true,
   examples: [
-    { line: 'pxemngr waive 4711 --why "known firmware bug"', text: 'keeps its verdict, marked' },
+    { line: 'pxemngr waive 4711 --why known-firmware-bug', text: 'keeps its verdict, marked' },
     { line: 'pxemngr results --verdict fail', text: 'waived ones are marked there' },
   ],
   async prepare(typed) {

@@ -35,10 +35,33 @@ const machinePaths = [
   '/extend/:id',
 ]
 
-const pagePaths = ['/', '/system/:id', '/metrics']
+const pagePaths = [
+  '/',
+  '/system/:id',
+  '/tests/:id',
+  '/test/:id',
+  '/test/:id/file/:place',
+  '/testcontent/:id',
+  '/testname/:id',
+  '/queue',
+  '/search',
+  '/versions',
+  '/matrix',
+  '/compare',
+  '/compare/:pair',
+  '/badge/:kind/:file',
+  '/metrics',
+]
 
 /** Forms of the pages; each is one command (`pages/changes.ts`). */
-const formPaths = ['/system/:id/nextboot', '/system/:id/rename', '/system/:id/delete']
+const formPaths = [
+  '/system/:id/nextboot',
+  '/system/:id/rename',
+  '/system/:id/delete',
+  '/test/:id/cancel',
+  '/test/:id/rerun',
+  '/test/:id/waive',
+]
 
 const readingPaths = [
   'systems',

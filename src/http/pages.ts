@@ -19,7 +19,9 @@ import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMa
 import { type Frame, type PageName, renderFragment, renderPage } from './pages/render.ts'
 import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
+import { createVersionIndex } from './pages/version-index.ts'
 import type { HttpProblem } from './problems.ts'
+import { mountResultPages } from './result-pages.ts'
 
 export interface Pages {
   /** Stops following the journal. */
@@ -65,13 +67,21 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
     })
   }
 
+  const versions = createVersionIndex(daemon.store)
+  mountResultPages(app, daemon, versions, show, nowMs)
+
   app.get('/assets/:file', (c) => {
     const asset = findStatic(c.req.path)
     if (!asset) throw new Refusal('not-found', 'there is no such file; a page of this version names another')
     return assetResponse(c, asset)
   })
 
-  return { close: () => index.close() }
+  return {
+    close() {
+      index.close()
+      versions.close()
+    },
+  }
 }
 
 /** The page, or with `?fragment` the inside of `<main>` alone, by which an open page refreshes itself. */

@@ -67,6 +67,8 @@ export interface RunQueries {
   /** Why the system is sick. */
   sickOf(system: number): string | undefined
   listSick(): { readonly system: Named; readonly reason: string }[]
+  /** Kept lines of the newest runs (a bounded number) that hold the words; newest first. */
+  searchLines(words: string, limit: number): { readonly run: RunRow; readonly text: string }[]
   runSecret(): string | undefined
   listWebhooks(): WebhookRow[]
   getWebhook(id: number): WebhookRow | undefined
@@ -82,6 +84,8 @@ const versionColumns = 'id, name, at, kept'
 const webhookColumns = 'w.id, w.url, w.events, w.secret, w.at'
 /** More rows than any page or command shows at once. */
 const rowsMax = 1_000_000
+/** Runs whose lines a search looks through: some 10 ms. */
+const searchedMax = 50_000
 
 export function createRunQueries(database: Database): RunQueries {
   const { get, all } = database
@@ -182,6 +186,20 @@ export function createRunQueries(database: Database): RunQueries {
         system: { id: Number(id), name: String(name) },
         reason: String(reason),
       })),
+    searchLines(words, limit) {
+      const newest = Number(get('SELECT max(run) FROM run_detail')?.[0] ?? 0)
+      const rows = all(
+        `SELECT run, lines, reason FROM run_detail WHERE run > ? AND (instr(lower(lines), ?) OR instr(lower(reason), ?))
+         ORDER BY run DESC LIMIT ?`,
+        [newest - searchedMax, words, words, limit],
+      )
+      return rows.flatMap(([id, lines, reason]) => {
+        const run = oneRun('WHERE r.id = ?', [id ?? null])
+        const kept = typeof lines === 'string' ? (JSON.parse(lines) as [string, number, string][]) : []
+        const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
+        return run ? [{ run, text: line ?? String(reason ?? '') }] : []
+      })
+    },
     runSecret: () => get('SELECT value FROM secret')?.[0] as string | undefined,
     listWebhooks: () => all(`SELECT ${webhookColumns} FROM webhook w ORDER BY w.id`).map(toWebhook),
     getWebhook: (id) => all(`SELECT ${webhookColumns} FROM webhook w WHERE w.id = ?`, [id]).map(toWebhook)[0],

@@ -24,7 +24,7 @@ const systems = JSON.stringify({
 describe('what is offered', () => {
   it('commands, with both words of those that have two', async () => {
     assert.deepEqual(await offered(['']), [...new Set(forms.map(({ name }) => name.split(' ')[0]))])
-    assert.deepEqual(await offered(['next']), ['nextboot'])
+    assert.deepEqual(await offered(['next']), ['nextboot', 'nexttest'])
     assert.deepEqual(await offered(['token', '']), ['add', 'list', 'revoke'])
     assert.deepEqual(await offered(['--json', '--socket', 'help', 'token', 'l']), ['list'])
     assert.deepEqual(await offered(['help', 'dpys']), ['dpysystem'])

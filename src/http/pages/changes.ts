@@ -69,7 +69,8 @@ async function change(
   }
 }
 
-async function readForm(c: HttpContext): Promise<URLSearchParams> {
+/** Fields of a form; refuses another type, and what is too large for one. */
+export async function readForm(c: HttpContext): Promise<URLSearchParams> {
   if (!/^application\/x-www-form-urlencoded *(;|$)/i.test(c.req.header('content-type') ?? '')) {
     throw new Refusal('usage', 'the body has to be a form: application/x-www-form-urlencoded')
   }

@@ -16,6 +16,14 @@ export function machinesCsv(rows: readonly MachineRow[], boots: ReadonlyMap<numb
   return [columns.join(','), ...lines, ''].join('\r\n')
 }
 
+/** A head and rows as CSV. */
+export function csvLines(
+  head: readonly string[],
+  rows: readonly (readonly (string | number | null | undefined)[])[],
+): string {
+  return [head.join(','), ...rows.map((row) => row.map(cell).join(',')), ''].join('\r\n')
+}
+
 export function machinesJson(rows: readonly MachineRow[], boots: ReadonlyMap<number, BootView>): string {
   const systems = rows.map((row) => {
     const boot = boots.get(row.id)

@@ -13,13 +13,16 @@ import type { Access } from '../env.ts'
 import { assetUrl } from './static.ts'
 
 /** The templates in `templates/pages/`, without the layout and the parts. */
-export type PageName = 'machines' | 'system' | 'login' | 'problem'
+const pageNames = ['machines', 'system', 'login', 'problem', 'matrix', 'compare', 'runs', 'run', 'versions'] as const
+export type PageName = (typeof pageNames)[number]
 
 /** Places of the left rail; those without a page yet are not in it (`places`). */
 export type Place = 'machines' | 'boots' | 'tests' | 'results' | 'setup'
 
 const places: readonly { readonly place: Place; readonly text: string; readonly href: string }[] = [
   { place: 'machines', text: 'Machines', href: '/' },
+  { place: 'tests', text: 'Tests', href: '/queue' },
+  { place: 'results', text: 'Results', href: '/versions' },
 ]
 
 export interface Crumb {
@@ -53,7 +56,7 @@ let eta: Eta | undefined
 function engine(): Eta {
   if (eta) return eta
   eta = new Eta({ autoEscape: true, cache: true, autoTrim: [false, 'nl'] })
-  for (const name of [...parts, 'machines', 'system', 'login', 'problem']) {
+  for (const name of [...parts, ...pageNames]) {
     eta.loadTemplate(`@${name}`, getAssetText(`templates/pages/${name}.eta`))
   }
   return eta

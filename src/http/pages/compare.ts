@@ -1,0 +1,119 @@
+/**
+ * `/compare/<A>...<B>`: what changed from one version to another, regressions and fixed first. The comparison is
+ * `domain/compare.ts`, the same as the command's. Source: RUNS "Results" (compare), WEB.md.
+ */
+import type { Daemon } from '../../commands/daemon.ts'
+import { type Change, type ChangeKind, changeKinds, compareVersions } from '../../domain/compare.ts'
+import { verdicts } from '../../domain/verdict.ts'
+import type { VersionRow } from '../../store/run-rows.ts'
+import { csvLines } from './export.ts'
+import type { Frame } from './render.ts'
+import type { VersionIndex } from './version-index.ts'
+import { formatCount, plural, visible } from './words.ts'
+
+/** Rows of each kind that are shown; all of them are in CSV and JSON. */
+const rowsShown = 200
+/** Versions to choose from. */
+const versionsOffered = 200
+
+export interface ComparePage {
+  readonly data: object
+  readonly frame: Omit<Frame, 'access'>
+  readonly changes: readonly Change[]
+}
+
+export async function viewCompare(
+  daemon: Daemon,
+  index: VersionIndex,
+  a: VersionRow,
+  b: VersionRow,
+  words: string,
+): Promise<ComparePage> {
+  const { queries } = daemon.store
+  const before = await index.latest(a.id)
+  const after = await index.latest(b.id)
+  const ids = new Map(
+    [...before, ...after].flatMap(
+      ({ system, test }) =>
+        [
+          [`s ${system.name}`, system.id],
+          [`t ${test.name}`, test.id],
+        ] as const,
+    ),
+  )
+  const lower = words.toLowerCase()
+  const changes = compareVersions(before, after).filter(({ system, test }) =>
+    `${system} ${test}`.toLowerCase().includes(lower),
+  )
+  const count = (kind: ChangeKind) => changes.filter((change) => change.kind === kind).length
+  const kinds = (Object.keys(changeKinds) as ChangeKind[]).filter((kind) => count(kind) > 0)
+  const regressions = count('regression')
+  const base = `/compare/${encodeURIComponent(a.name)}...${encodeURIComponent(b.name)}`
+  const link = (format: string) => `${base}?${new URLSearchParams({ ...(words === '' ? {} : { q: words }), format })}`
+  const side = (given: Change['before'], version: string) =>
+    given === null
+      ? { href: '', version: visible(version) }
+      : {
+          href: `/test/${given.run}/`,
+          version: visible(version),
+          tone: verdicts[given.verdict].tone,
+          glyph: verdicts[given.verdict].glyph,
+          word: given.verdict,
+          waived: given.waived,
+        }
+  const data = {
+    a: visible(a.name),
+    b: visible(b.name),
+    query: words,
+    failing: regressions > 0,
+    glyph: regressions > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
+    answer: `From ${visible(a.name)} to ${visible(b.name)}: ${plural(regressions, 'regression')}, ${formatCount(count('fixed'))} fixed, ${formatCount(count('lostCoverage') + count('disappeared'))} lost or gone.`,
+    versions: queries.listVersions(versionsOffered).map(({ name }) => visible(name)),
+    kinds: kinds.map((kind) => ({
+      kind,
+      ...changeKinds[kind],
+      count: formatCount(count(kind)),
+      more: Math.max(0, count(kind) - rowsShown),
+      rows: changes
+        .filter((change) => change.kind === kind)
+        .slice(0, rowsShown)
+        .map(({ system, test, before: was, after: is }) => ({
+          system: visible(system),
+          systemHref: `/system/${ids.get(`s ${system}`)}/`,
+          test: visible(test),
+          testHref: `/testname/${ids.get(`t ${test}`)}/`,
+          before: side(was, a.name),
+          after: side(is, b.name),
+          diff: was && is ? `/test/${is.run}/?diff=${was.run}#diff` : '',
+        })),
+    })),
+    links: { csv: link('csv'), json: link('json') },
+  }
+  return {
+    changes,
+    data,
+    frame: {
+      title:
+        regressions > 0 ? `${verdicts.fail.glyph} ${regressions} · ${visible(a.name)}…${visible(b.name)}` : 'Compare',
+      state: regressions > 0 ? 'fail' : 'ok',
+      place: 'results',
+      crumbs: [{ text: 'Results', href: '/versions' }, { text: 'Compare' }],
+      seq: daemon.store.seq,
+    },
+  }
+}
+
+export function changesCsv(changes: readonly Change[]): string {
+  return csvLines(
+    ['kind', 'system', 'test', 'before', 'before_run', 'after', 'after_run'],
+    changes.map(({ kind, system, test, before, after }) => [
+      kind,
+      system,
+      test,
+      before?.verdict,
+      before?.run,
+      after?.verdict,
+      after?.run,
+    ]),
+  )
+}

@@ -1,0 +1,252 @@
+/**
+ * The pages of tests and results, and the forms on them: routes, what is not found, and the formats of what is shown.
+ *
+ * What each page says is in `pages/`; the forms are commands (`cancel`, `rerun`, `waive`). Sources: CONTRACT "What people
+ * see over HTTP", COMPATIBILITY 4.6 (the URLs of 0.8), WEB.md.
+ */
+import { Readable } from 'node:stream'
+import { cancel } from '../commands/cancel.ts'
+import type { Daemon, RunLog } from '../commands/daemon.ts'
+import { rerun } from '../commands/rerun.ts'
+import { waive } from '../commands/waive.ts'
+import { Refusal } from '../domain/errors.ts'
+import { worstOf } from '../domain/verdict.ts'
+import type { LatestRun, RunRow, VersionRow } from '../store/run-rows.ts'
+import { isAtLeast } from './access.ts'
+import { actorOf, isSameOrigin } from './auth.ts'
+import type { HttpApp, HttpContext } from './env.ts'
+import { dataResponse, securityHeaders } from './headers.ts'
+import { renderBadge } from './pages/badge.ts'
+import { readForm } from './pages/changes.ts'
+import { changesCsv, viewCompare } from './pages/compare.ts'
+import { csvLines } from './pages/export.ts'
+import { type Matrix, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import type { Frame, PageName } from './pages/render.ts'
+import { parseRunQuery, viewRunPage } from './pages/run.ts'
+import { type ListPage, parseListQuery, viewQueue, viewSearch, viewTestName, viewVersion } from './pages/run-lists.ts'
+import { runsCsv, runsJson } from './pages/run-rows.ts'
+import type { VersionIndex } from './pages/version-index.ts'
+import { summarizeVersions, versionsCsv, versionsJson, viewVersions } from './pages/versions.ts'
+
+export type Show = (c: HttpContext, name: PageName, data: object, frame: Frame, status?: number) => Response
+
+export function mountResultPages(
+  app: HttpApp,
+  daemon: Daemon,
+  index: VersionIndex,
+  show: Show,
+  nowMs: () => number,
+): void {
+  const { queries } = daemon.store
+  const paramsOf = (c: HttpContext) => new URL(c.req.url).searchParams
+
+  /** The page, or its rows in the format asked for. */
+  const list = (c: HttpContext, page: ListPage, name: string): Response => {
+    const format = c.req.query('format')
+    if (format === 'csv') return dataResponse(runsCsv(queries, page.runs), 'text/csv; charset=utf-8', `${name}.csv`)
+    if (format === 'json') return dataResponse(runsJson(queries, page.runs), 'application/json', `${name}.json`)
+    checkFormat(format)
+    return show(c, 'runs', page.data, page.frame)
+  }
+
+  app.get('/tests/:id', (c) => {
+    const id = idOf(c.req.param('id'))
+    const version = id === undefined ? undefined : queries.getVersion(id)
+    if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
+    return list(c, viewVersion(daemon, version, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+  })
+
+  app.get('/testname/:id', (c) => {
+    const id = idOf(c.req.param('id'))
+    const test = id === undefined ? undefined : queries.getTest(id)
+    if (!test) throw new Refusal('not-found', `no test has the id ${c.req.param('id').slice(0, 40)}`)
+    return list(c, viewTestName(daemon, test, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+  })
+
+  app.get('/queue', (c) => list(c, viewQueue(daemon, parseListQuery(paramsOf(c)), nowMs()), 'queue'))
+  app.get('/search', (c) => list(c, viewSearch(daemon, parseListQuery(paramsOf(c)), nowMs()), 'search'))
+
+  app.get('/versions', async (c) => {
+    const given = c.req.query('from') ?? '0'
+    const from = /^\d{1,6}$/.test(given) ? Number(given) : 0
+    const found = await summarizeVersions(daemon, index, from)
+    const format = c.req.query('format')
+    if (format === 'csv') return dataResponse(versionsCsv(found.versions), 'text/csv; charset=utf-8', 'versions.csv')
+    if (format === 'json') return dataResponse(versionsJson(found.versions), 'application/json', 'versions.json')
+    checkFormat(format)
+    const { data, frame } = viewVersions(daemon, found, from, nowMs())
+    return show(c, 'versions', data, frame)
+  })
+
+  app.get('/matrix', async (c) => {
+    const query = parseMatrixQuery(paramsOf(c))
+    if (query.version !== undefined) getVersion(query.version)
+    const matrix = await readMatrix(daemon.store, index, query)
+    const format = c.req.query('format')
+    if (format === 'csv') return dataResponse(matrixCsv(matrix), 'text/csv; charset=utf-8', 'matrix.csv')
+    if (format === 'json') return dataResponse(`${JSON.stringify(matrix)}\n`, 'application/json', 'matrix.json')
+    checkFormat(format)
+    const { data, frame } = viewMatrix(matrix, query, daemon.store.seq)
+    return show(c, 'matrix', data, frame)
+  })
+
+  app.get('/compare', (c) => {
+    const [newest, older] = queries.listVersions(2)
+    const a = c.req.query('a') ?? older?.name
+    const b = c.req.query('b') ?? newest?.name
+    if (a === undefined || b === undefined) throw new Refusal('not-found', 'there are no two versions to compare yet')
+    const words = c.req.query('q') ?? ''
+    const query = words === '' ? '' : `?${new URLSearchParams({ q: words })}`
+    return c.redirect(`/compare/${encodeURIComponent(a)}...${encodeURIComponent(b)}${query}`, 303)
+  })
+
+  app.get('/compare/:pair', async (c) => {
+    const [a, b, ...rest] = c.req.param('pair').split('...')
+    if (a === undefined || b === undefined || rest.length > 0) {
+      throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
+    }
+    const words = (c.req.query('q') ?? '').slice(0, 200)
+    const page = await viewCompare(daemon, index, getVersion(a), getVersion(b), words)
+    const format = c.req.query('format')
+    if (format === 'csv') return dataResponse(changesCsv(page.changes), 'text/csv; charset=utf-8', 'compare.csv')
+    if (format === 'json') {
+      return dataResponse(`${JSON.stringify({ a, b, changes: page.changes })}\n`, 'application/json', 'compare.json')
+    }
+    checkFormat(format)
+    return show(c, 'compare', page.data, page.frame)
+  })
+
+  const showRun = async (c: HttpContext, run: RunRow, fault?: string, status = 200): Promise<Response> => {
+    const access = c.get('access')
+    const mayChange = access.via !== 'anonymous' && isAtLeast(access.role, 'operator')
+    const options = {
+      ...parseRunQuery(paramsOf(c)),
+      mayChange,
+      nowMs: nowMs(),
+      ...(fault === undefined ? {} : { fault }),
+    }
+    const { data, frame } = await viewRunPage(daemon, run, options)
+    return show(c, 'run', data, frame, status)
+  }
+
+  app.get('/test/:id', (c) => showRun(c, getRunById(c.req.param('id'))))
+
+  for (const form of ['cancel', 'rerun', 'waive'] as const) {
+    app.post(`/test/:id/${form}`, async (c) => {
+      if (!isSameOrigin(c)) throw new Refusal('forbidden', 'the request comes from a page of another site')
+      const run = getRunById(c.req.param('id') ?? '')
+      const typed = await readForm(c)
+      const context = { actor: actorOf(c), daemon }
+      try {
+        if (form === 'cancel') await cancel.run(context, { runs: [run.id] })
+        else if (form === 'waive') await waive.run(context, { run: run.id, why: typed.get('why') ?? '' })
+        else {
+          const made = await rerun.run(context, { runs: [run.id] })
+          return c.redirect(`/test/${made.runs[0]?.id ?? run.id}/`, 303)
+        }
+        return c.redirect(`/test/${run.id}/`, 303)
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error
+        return showRun(c, run, error.message, error.status)
+      }
+    })
+  }
+
+  app.get('/testcontent/:id', async (c) => {
+    const run = getRunById(c.req.param('id'))
+    const file = await daemon.results.openLog(run.id)
+    if (!file) throw new Refusal('not-found', `run ${run.id} has no log`)
+    return fileResponse(c, file, 'text/plain; charset=utf-8', `${run.id}.log`)
+  })
+
+  app.get('/test/:id/file/:place', async (c) => {
+    const run = getRunById(c.req.param('id'))
+    const place = /^\d{1,4}$/.test(c.req.param('place')) ? Number(c.req.param('place')) : -1
+    const known = queries.getDetail(run.id).attachments[place]
+    const file = known && (await daemon.results.openAttachment(run.id, place))
+    if (!file) throw new Refusal('not-found', `run ${run.id} has no file ${c.req.param('place').slice(0, 20)}`)
+    return fileResponse(c, file, 'application/octet-stream', `${run.id}-${place}`)
+  })
+
+  app.get('/badge/:kind/:file', (c) => {
+    const file = c.req.param('file')
+    if (!file.endsWith('.svg')) throw new Refusal('not-found', 'a badge is /badge/<system|test|version>/<name>.svg')
+    const name = file.slice(0, -'.svg'.length)
+    const latest = latestOf(c.req.param('kind'), name)
+    const worst = worstOf(latest.map(({ verdict }) => verdict))
+    const count = latest.filter(({ verdict }) => verdict === worst).length
+    const detail = worst !== undefined && latest.length > 1 ? `${count}/${latest.length}` : ''
+    return new Response(renderBadge({ label: name, verdict: worst, detail }), {
+      headers: { 'content-type': 'image/svg+xml', 'cache-control': 'no-cache', ...securityHeaders },
+    })
+  })
+
+  /** Latest results that a badge is about. */
+  function latestOf(kind: string, name: string): readonly LatestRun[] {
+    switch (kind) {
+      case 'system': {
+        const system = queries.findSystem(name)
+        if (!system) throw new Refusal('not-found', `System ${name} not defined`)
+        const version = queries.versionOf(system.id)
+        return version ? queries.latestOf(version.id, system.id) : []
+      }
+      case 'test': {
+        const test = queries.findTest(name)
+        if (!test) throw new Refusal('not-found', `Test name ${name} not defined`)
+        const [last] = queries.runs({ test: test.id, states: ['done'], limit: 1 })
+        return last?.version ? queries.latestOf(last.version.id).filter((each) => each.test.id === test.id) : []
+      }
+      case 'version':
+        return queries.latestOf(getVersion(name).id)
+      default:
+        throw new Refusal('not-found', 'a badge is /badge/<system|test|version>/<name>.svg')
+    }
+  }
+
+  function getVersion(name: string): VersionRow {
+    const version = queries.findVersion(name)
+    if (!version) throw new Refusal('not-found', `Version ${name.slice(0, 200)} not defined`)
+    return version
+  }
+
+  function getRunById(text: string): RunRow {
+    const id = idOf(text)
+    const run = id === undefined ? undefined : queries.getRun(id)
+    if (!run)
+      throw new Refusal('not-found', `no run has the id ${text.slice(0, 40)}: it was removed, or there never was one`)
+    return run
+  }
+}
+
+function idOf(text: string): number | undefined {
+  return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined
+}
+
+function checkFormat(format: string | undefined): void {
+  if (format !== undefined) throw new Refusal('usage', `format=${format.slice(0, 20)} is not possible: csv or json`)
+}
+
+/** A file of a machine: never anything a browser would run. */
+function fileResponse(c: HttpContext, file: RunLog, type: string, name: string): Response {
+  const headers = {
+    'content-type': type,
+    'content-length': String(file.sizeBytes),
+    'content-disposition': `${type.startsWith('text/') ? 'inline' : 'attachment'}; filename="${name}"`,
+    'cache-control': 'no-store',
+    ...securityHeaders,
+  }
+  if (c.req.method === 'HEAD') {
+    void file.close()
+    return new Response(null, { headers })
+  }
+  const stream = Readable.from(file.chunks())
+  stream.once('close', () => void file.close())
+  return new Response(Readable.toWeb(stream) as ReadableStream, { headers })
+}
+
+function matrixCsv({ columns, rows }: Matrix): string {
+  return csvLines(
+    ['name', ...columns.map(({ name }) => name)],
+    rows.map(({ name, cells }) => [name, ...cells.map(({ worst }) => worst ?? '')]),
+  )
+}
