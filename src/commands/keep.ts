@@ -18,7 +18,7 @@ export const keep = defineCommand({
   changes: true,
   examples: [
     { line: 'pxemngr keep 4.2', text: 'a release that has to stay' },
-    { line: 'pxemngr expire --dry-run', text: 'what goes without that' },
+    { line: 'pxemngr keep 4.2 --json', text: 'prints {}' },
   ],
   async run({ actor, daemon }, { version }) {
     await daemon.store.commit(actor, (tx) => {

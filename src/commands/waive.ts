@@ -24,7 +24,7 @@ export const waive = defineCommand({
   changes: true,
   examples: [
     { line: 'pxemngr waive 4711 --why known-firmware-bug', text: 'keeps its verdict, marked' },
-    { line: 'pxemngr results --verdict fail', text: 'waived ones are marked there' },
+    { line: 'pxemngr waive 4711 --why=fan --json', text: 'prints {}' },
   ],
   async prepare(typed) {
     if (typed['why'] === undefined) throw new Refusal('usage', '--why is missing: say why the run is no trouble')

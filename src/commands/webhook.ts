@@ -111,7 +111,7 @@ export const webhookRemove = defineCommand({
   changes: true,
   examples: [
     { line: 'pxemngr webhook remove 1', text: 'its number is in the list' },
-    { line: 'pxemngr webhook list', text: 'those that are left' },
+    { line: 'pxemngr webhook remove 1 --json', text: 'prints {}' },
   ],
   prepare: typedWebhook,
   async run({ actor, daemon }, { webhook }) {

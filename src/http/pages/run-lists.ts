@@ -18,9 +18,6 @@ const rowsShown = 200
 const chartedMax = 100
 /** Rows looked through for a filter by words. */
 const lookedMax = 5000
-/** Hits of each kind of a search. */
-const hitsMax = 50
-
 export interface ListPage {
   readonly data: object
   readonly frame: Omit<Frame, 'access'>
@@ -28,7 +25,7 @@ export interface ListPage {
   readonly runs: readonly RunRow[]
 }
 
-interface Section {
+export interface Section {
   readonly id: string
   readonly title: string
   readonly rows: readonly ShownRun[]
@@ -89,7 +86,7 @@ function hasWords(run: RunRow, words: string): boolean {
     .every((word) => text.includes(word))
 }
 
-function listData(
+export function listData(
   daemon: Daemon,
   path: string,
   query: ListQuery,
@@ -320,69 +317,5 @@ export function viewQueue(daemon: Daemon, query: ListQuery, nowMs: number): List
       crumbs: [{ text: 'Tests' }],
       seq: daemon.store.seq,
     },
-  }
-}
-
-export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): ListPage {
-  const { queries } = daemon.store
-  const words = query.words.trim().toLowerCase()
-  const fits = (name: string) => words !== '' && words.split(/\s+/).every((word) => name.toLowerCase().includes(word))
-  const links = (rows: readonly { readonly name: string }[], href: (row: never) => string) =>
-    rows
-      .filter(({ name }) => fits(name))
-      .slice(0, hitsMax)
-      .map((row) => ({ text: visible(row.name), href: href(row as never), note: '' }))
-  const mac = /^[0-9a-f:.-]{12,17}$/i.test(words) ? words : undefined
-  const found = {
-    Machines: links(queries.listSystems(), ({ id }: Named) => `/system/${id}/`),
-    Tests: links(queries.listTests(), ({ id }: Named) => `/testname/${id}/`),
-    Versions: links(queries.listVersions(), ({ id }: Named) => `/tests/${id}/`),
-    Profiles: links(
-      daemon.profiles.names().map((name) => ({ name })),
-      ({ name }: { name: string }) => `/?${new URLSearchParams({ q: name })}`,
-    ),
-  }
-  const errors = words === '' ? [] : queries.searchLines(words, hitsMax)
-  const total = Object.values(found).reduce((sum, each) => sum + each.length, 0) + errors.length
-  const sections: Section[] = [
-    ...Object.entries(found)
-      .filter(([, hits]) => hits.length > 0)
-      .map(([title, hits]) => ({
-        id: title.toLowerCase(),
-        title,
-        rows: [],
-        links: hits,
-        count: formatCount(hits.length),
-        empty: '',
-      })),
-    ...(errors.length > 0
-      ? [
-          {
-            id: 'errors',
-            title: 'Error lines',
-            rows: errors.map(({ run, text }) => ({ ...showRun(queries, run, nowMs), said: visible(text) })),
-            count: formatCount(errors.length),
-            empty: '',
-          },
-        ]
-      : []),
-  ]
-  const answer =
-    words === ''
-      ? 'Type a part of a name, or of an error.'
-      : total === 0
-        ? `Nothing has ${visible(query.words)} in it.${mac ? ' Machines are found by MAC on the first page.' : ''}`
-        : `${plural(total, 'hit')} for ${visible(query.words)}.`
-  return {
-    runs: errors.map(({ run }) => run),
-    data: listData(daemon, '/search', query, {
-      heading: 'Search',
-      tone: 'pass',
-      glyph: '',
-      answer,
-      sections,
-      exported: false,
-    }),
-    frame: { title: 'Search', query: query.words, crumbs: [{ text: 'Search' }] },
   }
 }
