@@ -68,7 +68,7 @@ uptime_now() {
 }
 
 # A word that differs from boot to boot; empty where the kernel has none.
-boot_now() { cat /proc/sys/kernel/random/boot_id 2>/dev/null || :; }
+boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)
 
 # `<pid> <start time> <boot>` of a living process: a process id alone may be another's by now. Fails for one that ended.
 identity() {
@@ -79,7 +79,7 @@ identity() {
   set -- ${stat_line##*') '}
   case $1 in Z | X) return 1 ;; esac
   shift 19
-  echo "$identity_pid $1 $(boot_now)"
+  echo "$identity_pid $1 $boot"
 }
 
 # Whether the process that a file names lives.
@@ -103,6 +103,23 @@ back_off() {
   nap "$pause"
   pause=$((pause * 2))
   [ "$pause" -le "$pause_max" ] || pause=$pause_max
+}
+
+# await <seconds>: for the process `transfer`, which is ended when it takes longer. Its exit status: `awaited`.
+await() {
+  (
+    trap 'kill "$timer_nap" 2>/dev/null; exit' TERM
+    sleep "$1" &
+    timer_nap=$!
+    wait "$timer_nap"
+    kill "$transfer"
+  ) > /dev/null 2>&1 < /dev/null &
+  timer=$!
+  wait "$transfer" 2>/dev/null
+  awaited=$?
+  kill "$timer" 2>/dev/null
+  wait "$timer" 2>/dev/null
+  transfer='' timer=''
 }
 
 # ---- HTTP ------------------------------------------------------------------------------------------------------------
@@ -156,25 +173,13 @@ request() {
   # In the background, so that it can be ended, by the timer or by a signal.
   (cd "${request_dir:-$work}" && exec "$@" "$request_url") > /dev/null 2> "$request_errors" < /dev/null &
   transfer=$!
-  (
-    trap 'kill "$timer_nap" 2>/dev/null; exit' TERM
-    sleep "$request_limit" &
-    timer_nap=$!
-    wait "$timer_nap"
-    kill "$transfer"
-  ) > /dev/null 2>&1 < /dev/null &
-  timer=$!
-  wait "$transfer" 2>/dev/null
-  request_status=$?
-  kill "$timer" 2>/dev/null
-  wait "$timer" 2>/dev/null
-  transfer='' timer=''
+  await "$request_limit"
   read_head
   # A refusal counts however the transfer ended; anything else has to have ended well and come whole. GNU's wget calls 416
   # a success and busybox's tells no status but in its output, so only the status line is believed.
   case $code in
     2*)
-      [ "$request_status" -eq 0 ] || code=000
+      [ "$awaited" -eq 0 ] || code=000
       [ -z "$h_length" ] || [ "$h_length" = "$(size_of "$work/body")" ] || code=000
       ;;
   esac
@@ -183,6 +188,7 @@ request() {
 # Status and headers from what curl -D or wget -S wrote. After redirections and 1xx the last answer counts.
 read_head() {
   code=000
+  no_headers
   [ -f "$work/head" ] || return 0
   while IFS= read -r head_line || [ -n "$head_line" ]; do
     head_line=${head_line%"$cr"}
@@ -193,7 +199,7 @@ read_head() {
       HTTP/[0-9]*)
         code=${head_line#* }
         code=${code%% *}
-        h_run='' h_upload='' h_progress='' h_extend='' h_timeout='' h_closed='' h_type='' h_length=''
+        no_headers
         ;;
       [Xx]-[Pp]xemngr-[Rr]un:*) h_run=$head_value ;;
       [Xx]-[Pp]xemngr-[Uu]pload:*) h_upload=$head_value ;;
@@ -206,6 +212,8 @@ read_head() {
     esac
   done < "$work/head"
 }
+
+no_headers() { h_run='' h_upload='' h_progress='' h_extend='' h_timeout='' h_closed='' h_type='' h_length=''; }
 
 # The first line of the last answer, without line end.
 answer_line() {
@@ -303,8 +311,7 @@ supervise() {
   elapsed=0
   send_progress &
   sender=$!
-  extension_start
-  while [ ! -e "$dir/status" ] && kill -0 "$runner" 2>/dev/null; do
+  while [ ! -e "$dir/status" ] && running; do
     sleep 1
     # The machine's own seconds; where it tells none, the turns of this loop.
     if up=$(uptime_now) && [ -n "$began" ]; then elapsed=$((up - began)); else elapsed=$((elapsed + 1)); fi
@@ -321,6 +328,9 @@ supervise() {
   settle "$dir" 'E: ended: the script was killed together with what ran it'
   runner=
 }
+
+# Whether what runs the script lives; a process that ended but was not waited for does not.
+running() { if [ -s "$dir/runner" ]; then lives "$dir/runner"; else kill -0 "$runner" 2>/dev/null; fi; }
 
 # settle <dir> <line>: the last line of the result, unless there is one.
 settle() {
@@ -340,7 +350,8 @@ stop_sender() {
 
 # A script may ask the server for more time (extend_url). The watchdog then has to wait as much longer: it asks for the
 # server's deadline at the start and when the time is over; asking for one second more changes nothing. The difference
-# of two times of the server is right whatever the clock here says. Only for scripts that name such a URL.
+# of two times of the server is right whatever the clock here says. Only for scripts that name such a URL, and before they
+# start, so that what they ask for is seen.
 extension_start() {
   ! grep -q /extend/ "$dir/script" || [ -s "$dir/deadline" ] || ! extension_deadline || echo "$deadline" > "$dir/deadline"
 }
@@ -404,7 +415,10 @@ send_progress() {
   : >> "$dir/log"
   exec 3< "$dir/log"
   # After a restart of this loop the server has some already.
-  [ ! -e "$dir/resumed" ] || progress_offset || exit
+  if [ -n "$adopted" ]; then
+    progress_offset || exit
+    progress_seek
+  fi
   while :; do
     nap "$progress_every"
     while progress_piece; do :; done
@@ -413,12 +427,18 @@ send_progress() {
 
 # Takes the next piece and sends it until it has arrived. Fails where there is nothing new.
 progress_piece() {
-  dd bs="$chunk_bytes" count=1 <&3 > "$work/piece" 2>/dev/null || return 1
+  if ! dd bs="$chunk_bytes" count=1 <&3 > "$work/piece" 2>/dev/null; then
+    # No room for the piece: the same place again, later.
+    progress_seek
+    return 1
+  fi
   [ -s "$work/piece" ] || return 1
   if [ "$client" = busybox ]; then
-    without_nul "$work/piece" "$work/plain" || return 1
-    mv "$work/plain" "$work/piece" || return 1
-    shift_by=$((shift_by + nuls))
+    if ! without_nul "$work/piece" "$work/plain" || ! mv "$work/plain" "$work/piece"; then
+      progress_seek
+      return 1
+    fi
+    shift_by=$((shift_by + 3 * nuls))
   fi
   piece_end=$((at + $(size_of "$work/piece")))
   while :; do
@@ -428,18 +448,24 @@ progress_piece() {
       at=$piece_end pause=$pause_min
       return 0
     fi
+    refused=
     case $code in
-      200 | 409 | 416) ;;
-      4*) say "run $run: the server refuses progress ($code)"; exit ;;
-      *) back_off ;;
+      200 | 416) ;;
+      409) refused=1 ;;
+      408 | 425 | 429 | 000 | 5*) back_off ;;
+      *) say "run $run: the server refuses progress ($code)"; exit ;;
     esac
-    # What has it really? Its answer may have been lost, or another end may have sent.
+    # What has it really? The answer may have been lost, or come from before a restart.
     before=$at
     progress_offset || exit
     [ "$at" != "$piece_end" ] || return 0
-    # Not this piece: again. Somewhere else: on from there, if the bytes are those of the log.
-    [ "$at" != "$before" ] || { nap "$pause_min"; continue; }
-    [ "$shift_by" -eq 0 ] || exit
+    # Not this piece: again, unless it was refused, which it would be again.
+    if [ "$at" = "$before" ]; then
+      [ -z "$refused" ] || exit
+      nap "$pause_min"
+      continue
+    fi
+    # Something else: on from there.
     progress_seek
     return 0
   done
@@ -454,19 +480,424 @@ progress_offset() {
       200)
         [ -z "$h_closed" ] && is_number "$answer" || return 1
         at=$answer
-        [ ! -e "$dir/resumed" ] || { rm -f "$dir/resumed"; progress_seek; }
         return 0
         ;;
+      408 | 425 | 429) ;;
       4*) return 1 ;;
     esac
     back_off
   done
 }
 
-# Moves on in the log to `at`. Beyond its end (it may have been another's) nothing is sent any more.
+# Goes in the log to `at`. That is not the server's place once NULs were sent as text; then, and beyond the end of the log
+# (it may have been another's), nothing more is sent: the upload brings it all.
 progress_seek() {
-  [ "$at" -le "$(size_of "$dir/log")" ] || exit
+  [ "$shift_by" -eq 0 ] && [ "$at" -le "$(size_of "$dir/log")" ] || exit
   exec 3< "$dir/log"
   [ "$at" -lt 65536 ] || dd bs=65536 count=$((at / 65536)) <&3 > /dev/null 2>&1
   [ $((at % 65536)) -eq 0 ] || dd bs=1 count=$((at % 65536)) <&3 > /dev/null 2>&1
 }
+
+# ---- the spool -------------------------------------------------------------------------------------------------------
+
+# Room for a run, before it is asked for: what cannot be kept must not be fetched, for nobody would run it.
+make_room() {
+  room=$spool/.new
+  rm -rf "$room"
+  mkdir -p "$room/work" && : > "$room/log" || return 1
+  dd if=/dev/zero of="$room/reserve" bs=65536 count="$reserve_blocks" 2>/dev/null || return 1
+}
+
+# keep: makes the answer in $work/body a run in the spool. Sets `dir`, and `known` if it has been here before: then it
+# was started before, and is not again. The server asks for nothing else; it gives a run again if it believes that its
+# answer was cut off.
+keep() {
+  known=
+  # Ids of another server, or of one set up anew, may be the same: the token in the upload URL tells.
+  keep_name=run-$h_run keep_next=1
+  while [ -d "$spool/$keep_name" ]; do
+    dir=$spool/$keep_name
+    if [ "$(run_key "$(cat "$dir/upload")")" = "$(run_key "$h_upload")" ]; then
+      known=1
+      return 0
+    fi
+    keep_next=$((keep_next + 1))
+    keep_name=run-$h_run.$keep_next
+  done
+  dir=$spool/$keep_name
+  mv "$work/body" "$room/script" || return 1
+  for keep_word in "upload $h_upload" "progress $h_progress" "extend $h_extend" "timeout $h_timeout" "url $url" \
+    "boot $boot" "began $(uptime_now)"; do
+    printf '%s\n' "${keep_word#* }" > "$room/${keep_word%% *}" || return 1
+  done
+  to_disk "$room"
+  mv "$room" "$dir" || return 1
+  to_disk "$dir"
+}
+
+# What makes a run itself: its token, else its whole upload URL.
+run_key() {
+  case $1 in
+    *[?\&]token=?*) key=${1##*[?&]token=}; echo "${key%%&*}" ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# The run id of a folder: run-17, run-17.2.
+run_of() { run=${1##*/run-} run=${run%%.*}; }
+
+# finish <dir>: the last line goes to the end of the log. May be done again after a power cut.
+finish() {
+  [ ! -e "$1/whole" ] || return 0
+  finish_line=$(cat "$1/status")
+  # Before the reserve is given up: is there room for one byte more? If not, the script had none either.
+  finish_full=
+  if [ -e "$1/full" ] || ! echo > "$1/probe" 2>/dev/null; then finish_full=1; fi
+  rm -f "$1/reserve" "$1/probe"
+  rm -rf "$1/sending" "$1/work"
+  if [ "$(tail -c $((${#finish_line} + 1)) "$1/log" | tr -d '\000')" != "$finish_line" ]; then
+    end_line "$1/log" || return 1
+    if [ -n "$finish_full" ]; then
+      say "run $run: the disk of $spool is full: output is missing"
+      echo "E: the disk of the machine's spool was full: output is missing before this line" >> "$1/log" || return 1
+    fi
+    if [ "$client" = busybox ] && [ "$(($(tr -dc '\000' < "$1/log" | wc -c)))" -gt 0 ]; then
+      echo 'I: the wget of this machine cannot send NUL bytes: each is written as \x00' >> "$1/log" || return 1
+    fi
+    echo "$finish_line" >> "$1/log" || return 1
+  fi
+  to_disk "$1"
+  : > "$1/whole"
+}
+
+# Ends the last line of a file, if it has one that is not ended.
+end_line() {
+  [ "$(($(tail -c 1 "$1" | tr -d '\n' | wc -c)))" -eq 0 ] || echo >> "$1"
+}
+
+# forget <dir>: out of the spool, whole, before its files go one by one.
+forget() {
+  rm -rf "$spool/.gone"
+  mv "$1" "$spool/.gone" && rm -rf "$spool/.gone"
+}
+
+# set_aside <dir>: what the server will never take is kept for people; the oldest go.
+set_aside() {
+  mkdir -p "$spool/refused"
+  rm -rf "$spool/refused/${1##*/}"
+  mv "$1" "$spool/refused/" || return 1
+  ls -t "$spool/refused" | sed "1,${refused_max}d" | while IFS= read -r aside_old; do rm -rf "$spool/refused/$aside_old"; done
+}
+
+# ---- uploads ---------------------------------------------------------------------------------------------------------
+
+# Did the script upload a result of its own, as scripts did before there was this loop? Then this one must not replace it.
+# Such a script names an upload URL, and its run is closed when it ends. A run may be closed for other reasons (lost,
+# cancelled), so an answer that says why is believed. 0: it did · 1: it did not · 2: the server cannot be asked now.
+uploaded_itself() {
+  [ ! -e "$1/mine" ] && grep -q /upload/ "$1/script" || return 1
+  itself_url=$(cat "$1/progress")
+  [ -n "$itself_url" ] || return 1
+  request "$ask_limit" "$itself_url"
+  case $code/$h_closed in
+    200/uploaded | 409/uploaded | 409/) return 0 ;;
+    000/* | 5*/* | 408/* | 429/*)
+      # With the server away when the script ended, its own upload cannot have worked; later this could not be told from
+      # a run closed as lost.
+      [ -n "$fresh" ] || return 2
+      ;;
+  esac
+  : > "$1/mine"
+  return 1
+}
+
+# The body of an upload, for wget: a form with one field, `file`. Checks that it has the length it must have.
+make_form() {
+  form_from=$1/log
+  if [ "$client" = busybox ]; then
+    form_from=$1/plain
+    without_nul "$1/log" "$form_from" || return 1
+  fi
+  boundary=pxemngr-$run-$$
+  while grep -q -F -e "$boundary" "$form_from"; do boundary=$boundary-x; done
+  form_head="--$boundary$cr${nl}Content-Disposition: form-data; name=\"file\"; filename=\"$run.log\"$cr${nl}Content-Type: application/octet-stream$cr$nl$cr$nl"
+  form_tail="$cr${nl}--$boundary--$cr$nl"
+  { printf '%s' "$form_head" && cat "$form_from" && printf '%s' "$form_tail"; } > "$1/form" 2>/dev/null || return 1
+  [ "$(size_of "$1/form")" -eq $((${#form_head} + $(size_of "$form_from") + ${#form_tail})) ] || return 1
+  [ "$client" != busybox ] || rm -f "$1/plain"
+}
+
+# shorten <dir> <why>: of a result that cannot be sent whole, the beginning, a line that says so, and the last line.
+shorten() {
+  [ ! -e "$1/short" ] || return 1
+  rm -f "$1/form" "$1/plain"
+  shorten_size=$(size_of "$1/log")
+  dd if="$1/log" of="$1/log.new" bs="$short_bytes" count=1 2>/dev/null || return 1
+  end_line "$1/log.new" &&
+    echo "E: only the first $short_bytes of $shorten_size bytes were uploaded: $2" >> "$1/log.new" &&
+    cat "$1/status" >> "$1/log.new" &&
+    : > "$1/short" &&
+    mv "$1/log.new" "$1/log"
+}
+
+# deliver <dir>: one try to get a result to the server. 0: it is out of the spool · 1: later again.
+deliver() {
+  dir=$1
+  run_of "$dir"
+  finish "$dir" || { say "run $run: the last line cannot be written: $spool is full"; return 1; }
+  uploaded_itself "$dir"
+  case $? in
+    0)
+      say "run $run: its script has uploaded the result itself"
+      forget "$dir"
+      return 0
+      ;;
+    2) return 1 ;;
+  esac
+  deliver_file=$dir/log
+  if [ "$client" != curl ]; then
+    if ! make_form "$dir"; then
+      shorten "$dir" 'the disk of the spool is full' && make_form "$dir" || return 1
+    fi
+    deliver_file=$dir/form
+  fi
+  request $((upload_limit + $(size_of "$deliver_file") / upload_rate)) "$(cat "$dir/upload")" form "$deliver_file"
+  rm -f "$dir/form"
+  answer_line
+  case $code in
+    200)
+      if [ "$answer" = uploaded ]; then
+        say "run $run: uploaded, $(cat "$dir/status")"
+        forget "$dir"
+        return 0
+      fi
+      say "run $run: this is no answer of pxemngr: $answer"
+      return 1
+      ;;
+    413)
+      if shorten "$dir" 'the server takes no more (413)'; then
+        deliver "$dir"
+        return
+      fi
+      ;;
+    000 | 408 | 425 | 429 | 5*)
+      say "run $run: not uploaded ($code), kept in $dir"
+      return 1
+      ;;
+  esac
+  say "run $run: the server refuses the result ($code); it is kept in $spool/refused"
+  set_aside "$dir"
+}
+
+# flush: every result in the spool, one try each, until the server cannot be reached. Sets `unsent` to how many remain.
+# A server that answers but does not take them is asked less and less often: a result may be large.
+flush() {
+  unsent=0 fresh=''
+  if [ "$flush_skip" -gt 0 ]; then flush_skip=$((flush_skip - 1)); fi
+  flush_stop=$flush_skip
+  for flush_dir in "$spool"/run-*; do
+    [ -d "$flush_dir" ] || continue
+    if [ "$flush_stop" -eq 0 ] && deliver "$flush_dir"; then continue; fi
+    unsent=$((unsent + 1))
+    [ "$flush_stop" -eq 0 ] || continue
+    flush_stop=1
+    if [ "$code" != 000 ]; then
+      [ "$flush_turns" -ge 16 ] || flush_turns=$((flush_turns * 2))
+      flush_skip=$flush_turns
+    fi
+  done
+  [ "$unsent" -gt 0 ] || flush_turns=1 flush_skip=0
+}
+
+# ---- from start to end -----------------------------------------------------------------------------------------------
+
+# What an earlier loop left: a script that still runs is waited for; one that was cut off gets a last line that says so.
+recover() {
+  rm -rf "$spool/.gone" "$spool/.new"
+  for recover_dir in "$spool"/run-*; do
+    [ -d "$recover_dir" ] && [ ! -e "$recover_dir/status" ] || continue
+    run_of "$recover_dir"
+    if lives "$recover_dir/runner"; then
+      say "run $run: its script still runs"
+      adopted=1
+      supervise "$recover_dir"
+      adopted=
+      continue
+    fi
+    if [ -n "$boot" ] && [ "$(cat "$recover_dir/boot" 2>/dev/null)" = "$boot" ]; then
+      end_tree "$recover_dir" "$(sed 's/ .*//' "$recover_dir/runner" 2>/dev/null)"
+      recover_why='its script was ended from outside, together with the loop'
+    else
+      recover_why='the machine rebooted before the script had ended'
+    fi
+    say "run $run: interrupted: $recover_why"
+    settle "$recover_dir" "E: interrupted: $recover_why"
+  done
+}
+
+# One loop for a spool. A lock whose owner does not live is taken over.
+lock() {
+  lock_dir=$spool/lock
+  lock_new=$spool/.lock.$$
+  rm -rf "$lock_new"
+  mkdir "$lock_new" || die "cannot write in $spool"
+  { identity $$ || echo "$$"; } > "$lock_new/owner"
+  lock_tries=3
+  # A rename of a folder onto one that is not empty fails: who comes first has it.
+  until rename_to "$lock_new" "$lock_dir"; do
+    if lives "$lock_dir/owner" || [ "$lock_tries" -eq 0 ]; then
+      rm -rf "$lock_new"
+      die "another loop uses $spool"
+    fi
+    lock_tries=$((lock_tries - 1))
+    rename_to "$lock_dir" "$spool/.lock.old.$$" && rm -rf "$spool/.lock.old.$$"
+  done
+}
+
+# mv of a folder to a name; never into a folder of that name.
+rename_to() { [ ! -e "$2" ] && mv "$1" "$2" 2>/dev/null && [ ! -e "$2/${1##*/}" ]; }
+
+# A signal ends the script too, and leaves its result in the spool for the next start.
+stop() {
+  trap '' TERM INT HUP
+  for stop_pid in $transfer $timer $napping; do kill "$stop_pid" 2>/dev/null; done
+  stop_sender
+  if [ -n "$runner" ]; then
+    end_tree "$dir" "$runner"
+    settle "$dir" "E: ended: the loop was stopped by SIG$1"
+    to_disk "$dir"
+  fi
+  say "stopped by SIG$1"
+  rm -rf "$lock_dir"
+  exit "$2"
+}
+
+# A script that belongs to no run (wait.test): nothing is kept or uploaded, and it is never asked again at once.
+run_wait() {
+  sleep "$wait_gap" &
+  napping=$!
+  sh "$work/body" >&2 < /dev/null &
+  transfer=$!
+  await "$wait_limit"
+  wait "$napping"
+  napping=
+}
+
+# The run in $dir, from its start to its upload.
+run_script() {
+  run_of "$dir"
+  say "run $run: starts"
+  extension_start
+  start "$dir"
+  supervise "$dir"
+  fresh=1 pause=$pause_min deliver_try=1
+  until deliver "$dir"; do
+    [ "$deliver_try" -lt "$tries_max" ] || return 0
+    deliver_try=$((deliver_try + 1))
+    back_off
+  done
+}
+
+# usable: whether the last answer can be run, and sets what it lacks. A page of some proxy is not run as a script.
+usable() {
+  case $h_type in *html*) return 1 ;; esac
+  [ -n "$h_run" ] || h_run=0
+  is_number "$h_run" || return 1
+  [ "$h_run" -ne 0 ] || return 0
+  case $h_upload in http://?* | https://?*) ;; *) return 1 ;; esac
+  is_number "$h_timeout" && [ "$h_timeout" -gt 0 ] || h_timeout=$timeout_default
+}
+
+# For --once: ends the loop, saying whether something is left.
+end_once() {
+  flush_skip=0
+  flush
+  rm -rf "$lock_dir" "$spool/.new"
+  [ "$unsent" -eq 0 ] && exit "$1"
+  say "$unsent not uploaded, kept in $spool"
+  exit 1
+}
+
+usage() {
+  echo 'Usage: run.sh [--once] [--spool DIR] URL' >&2
+  exit 2
+}
+
+main() {
+  once='' spool='' url=''
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --once) once=1 ;;
+      --spool) [ $# -gt 1 ] && [ -n "$2" ] || usage; spool=$2; shift ;;
+      --spool=?*) spool=${1#*=} ;;
+      http://?* | https://?*) [ -z "$url" ] || usage; url=$1 ;;
+      *) usage ;;
+    esac
+    shift
+  done
+  [ -n "$url" ] || usage
+  while [ "$url" != "${url%/}" ]; do url=${url%/}; done
+
+  choose_client
+  setsid=$(command -v setsid || :)
+  mask=$(umask)
+  umask 077
+  if [ -z "$spool" ]; then
+    if [ "$(id -u 2>/dev/null || echo 0)" = 0 ]; then spool=/var/spool/pxemngr
+    elif [ -n "${XDG_STATE_HOME:-$HOME}" ]; then spool=${XDG_STATE_HOME:-$HOME/.local/state}/pxemngr-loop
+    else die 'where is the spool? Neither XDG_STATE_HOME nor HOME is set: --spool DIR'
+    fi
+  fi
+  mkdir -p "$spool" && spool=$(cd "$spool" && pwd) || die "cannot make $spool"
+  lock
+  adopted='' fresh='' runner='' sender='' transfer='' timer='' napping='' run='' dir=''
+  trap 'stop TERM 143' TERM
+  trap 'stop INT 130' INT
+  trap 'stop HUP 129' HUP
+  work=$spool/.work
+  rm -rf "$work"
+  mkdir -p "$work" || die "cannot write in $spool"
+
+  recover
+  pause=$pause_min flush_turns=1 flush_skip=0 tries=0 last=''
+  while :; do
+    flush
+    if [ "$unsent" -ge "$unsent_max" ]; then
+      trouble "$unsent results are not uploaded: asks for nothing more"
+    elif ! make_room; then
+      trouble "no room in $spool: asks for nothing"
+    else
+      request "$ask_limit" "$url/nexttest/"
+      if [ "$code" != 200 ]; then
+        trouble "$url/nexttest/ gives no script ($code)"
+      elif ! usable; then
+        trouble "$url/nexttest/ answers something else than a script"
+      elif [ "$h_run" -eq 0 ]; then
+        pause=$pause_min last=''
+        [ -z "$once" ] || end_once 0
+        run_wait
+      elif ! keep; then
+        trouble "run $h_run cannot be kept: $spool is full"
+      elif [ -n "$known" ]; then
+        trouble "run $h_run was started before and is not again"
+      else
+        last=''
+        run_script
+        pause=$pause_min
+        [ -z "$once" ] || end_once 0
+      fi
+    fi
+  done
+}
+
+# trouble <what>: says it, once as long as it stays the same, and waits.
+trouble() {
+  [ "$1" = "$last" ] || say "$1"
+  last=$1
+  tries=$((tries + 1))
+  if [ -n "$once" ] && [ "$tries" -ge "$tries_max" ]; then end_once 1; fi
+  back_off
+}
+
+# The last line, so that a download that was cut off does nothing.
+main "$@"
