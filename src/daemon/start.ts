@@ -128,7 +128,7 @@ async function start(
     onMacAsked: (mac, { address }) => bootAddresses.saw(address, mac),
     onConfigServed: (name, decision, from) => transfers.configServed(name, decision, from),
   })
-  tftp = await openTftp(config, loaded, log, { resolve, onTransfer: (record) => transfers.add(record) })
+  tftp = await openTftp(config, loaded, log, { resolve, onTransfer: (record, from) => transfers.add(record, from) })
   if (tftp) {
     listeners.tftp.push(...tftp.addresses())
     closers.push(() => tftp?.close(graceMs))
