@@ -146,9 +146,11 @@ async function bundle() {
       platform: 'node',
       format: 'cjs',
       target: 'node24',
-      minify: true,
-      // Names are for stack traces; in the client they would cost start time.
-      keepNames: name !== 'main',
+      minifyWhitespace: true,
+      minifySyntax: true,
+      // Names are for stack traces; in the client they would cost start time. Not `keepNames`, which names each closure
+      // anew whenever it is made: a sixth of a small read.
+      minifyIdentifiers: name === 'main',
       legalComments: 'none',
       sourcemap: name === 'main' ? false : 'inline',
       sourcesContent: false,

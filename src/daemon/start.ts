@@ -40,7 +40,7 @@ import { closeServer, listenSocket, listenTcp, logRequests, reason } from './lis
 import { createReach } from './reach.ts'
 import type { Stoppable } from './stop.ts'
 import { identityOf, openTesting } from './testing.ts'
-import { createTransferLog, macInName } from './transfer-log.ts'
+import { createTransferLog, macOfName } from './transfer-log.ts'
 
 type AdjustableLog = ReturnType<typeof createLog>
 
@@ -140,14 +140,14 @@ async function start(
     onMacAsked: (mac, { address }) => bootAddresses.saw(address, mac),
     onConfigServed(name, decision, from) {
       transfers.configServed(name, decision, from)
-      testing.booted({ mac: macInName(name) ?? macAt(from.address), ip: from.address }, decision)
+      testing.booted({ mac: macOfName(name) ?? macAt(from.address), ip: from.address }, decision)
     },
   })
   tftp = await openTftp(config, loaded, log, {
     resolve,
-    onTransfer(record) {
-      transfers.add(record)
-      if (record.outcome === 'done') testing.sign(identityOf(record.client, macAt), record.name)
+    onTransfer(record, from) {
+      transfers.add(record, from)
+      if (!from && record.outcome === 'done') testing.sign(identityOf(record.client, macAt), record.name)
     },
   })
   if (tftp) {

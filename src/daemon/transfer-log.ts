@@ -1,10 +1,10 @@
 /**
  * The latest TFTP transfers (`status --transfers`), and each as a step of its machine's boot in the trace.
  *
- * A configuration's decision is known when it is computed, its transfer when it has ended: the two are joined here by
- * client and name. Source: DESIGN "State" (trace), CONTRACT "Command line" (`status`).
+ * A configuration's decision is known when it is computed, its transfer when it has ended: the two are joined here by the
+ * request they belong to. Source: DESIGN "State" (trace), CONTRACT "Command line" (`status`).
  */
-import { type Mac, parseMac } from '../domain/address.ts'
+import { type Mac, macOfPath, parseMac } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import type { Trace } from '../store/trace.ts'
@@ -17,7 +17,8 @@ const pendingMax = 5000
 
 export interface TransferLog {
   configServed(name: string, decision: Decision, from: Requester): void
-  add(record: TransferRecord): void
+  /** `from`: who asked, as `configServed` was told. */
+  add(record: TransferRecord, from: Requester | undefined): void
   /** A machine was given its configuration over HTTP. */
   httpStep(name: string, peer: string, decision: Decision): void
   /** A machine's own report was kept. */
@@ -26,33 +27,25 @@ export interface TransferLog {
   recent(): readonly TransferRecord[]
 }
 
-/** The MAC that a configuration's name holds (`…/01-aa-bb-cc-dd-ee-ff`). */
-export function macInName(name: string): Mac | undefined {
-  const found = /(?:^|\/)(01(?:-[0-9a-f]{2}){6})$/i.exec(name.replaceAll('\\', '/'))?.[1]
-  return found === undefined ? undefined : parseMac(found)
-}
-
 export function createTransferLog(trace: Trace): TransferLog {
   const ring: TransferRecord[] = []
   let next = 0
-  const pending = new Map<string, Decision>()
-  const keyOf = (address: string, port: number): string => `${address} ${port}`
+  const pending = new Map<Requester, Decision>()
   return {
-    configServed(_name, decision, { address, port }) {
-      pending.set(keyOf(address, port), decision)
+    configServed(_name, decision, from) {
+      pending.set(from, decision)
       if (pending.size <= pendingMax) return
       const [oldest] = pending.keys()
       if (oldest !== undefined) pending.delete(oldest)
     },
-    add(record) {
+    add(record, from) {
       ring[next] = record
       next = (next + 1) % recentMax
-      const key = keyOf(record.client, record.port)
-      const decision = pending.get(key)
-      if (decision) pending.delete(key)
+      const decision = from && pending.get(from)
+      if (from && decision) pending.delete(from)
       trace.step({
         at: record.startedMs,
-        mac: macInName(record.name),
+        mac: macOfPath(record.name) ?? macOfName(record.name),
         ip: record.client,
         kind: 'tftp',
         name: record.name,
@@ -102,4 +95,10 @@ export function createTransferLog(trace: Trace): TransferLog {
     },
     recent: () => [...ring.slice(next), ...ring.slice(0, next)].reverse(),
   }
+}
+
+/** MAC of a name that ends in one as PXELINUX asks for it, in whatever folder and spelling. */
+export function macOfName(name: string): Mac | undefined {
+  const mac = /(?:^|[/\\])(01(?:-[0-9a-f]{2}){6})$/i.exec(name)?.[1]
+  return mac === undefined ? undefined : parseMac(mac)
 }

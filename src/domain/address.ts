@@ -40,6 +40,14 @@ export function parseMac(text: string): Mac | undefined {
   return macBare.test(digits) ? formatMacDigits(digits) : undefined
 }
 
+const macPath = /^pxelinux\.cfg\/01(?:-[0-9a-f]{2}){6}$/
+const macPathHead = 'pxelinux.cfg/01-'.length
+
+/** MAC of the path that PXELINUX asks for first, `pxelinux.cfg/01-52-54-00-12-34-56`, spelled exactly so; else undefined. */
+export function macOfPath(path: string): Mac | undefined {
+  return macPath.test(path) ? (path.slice(macPathHead).replaceAll('-', ':') as Mac) : undefined
+}
+
 function formatMacDigits(digits: string): Mac {
   const d = digits.toLowerCase()
   return `${d.slice(0, 2)}:${d.slice(2, 4)}:${d.slice(4, 6)}:${d.slice(6, 8)}:${d.slice(8, 10)}:${d.slice(10, 12)}` as Mac

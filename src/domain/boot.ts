@@ -82,18 +82,22 @@ export interface NoDecision {
 
 export const localProfile = 'local'
 
-/** Decides what the asking machine boots; `found: false` if nothing fits the question. */
+/**
+ * Decides what the asking machine boots; `found: false` if nothing fits the question. `untold`: `why` stays empty, for
+ * whoever does not show it: wording the steps costs more than deciding.
+ */
 export function decideBoot(
   question: BootQuestion,
   knowledge: BootKnowledge,
+  steps: 'told' | 'untold' = 'told',
 ): ({ readonly found: true } & Decision) | ({ readonly found: false } & NoDecision) {
   const why: string[] = []
-  const step = (text: string) => why.push(text)
+  const step: Step = steps === 'told' ? (text: string) => why.push(text) : undefined
   const found = answer(question, knowledge, step)
   if (!found) return { found: false, why, hint: hintFor(question, knowledge) }
   const { system, decidedBy, profile: decided, seq } = found
   const fault = decided === localProfile ? undefined : knowledge.profileFault(decided)
-  if (fault !== undefined) step(`profile ${decided} cannot be served (${fault}): ${localProfile} instead`)
+  if (fault !== undefined) step?.(`profile ${decided} cannot be served (${fault}): ${localProfile} instead`)
   return { found: true, system, decidedBy, profile: fault === undefined ? decided : localProfile, decided, seq, why }
 }
 
@@ -104,7 +108,7 @@ interface Found {
   readonly seq: number
 }
 
-type Step = (text: string) => void
+type Step = ((text: string) => void) | undefined
 
 function answer(question: BootQuestion, knowledge: BootKnowledge, step: Step): Found | undefined {
   switch (question.kind) {
@@ -147,7 +151,7 @@ function byMac(mac: Mac, ip: Ip4 | undefined, knowledge: BootKnowledge, step: St
   if (!own && ip !== undefined) {
     const later = nextBootOfIp(ip, knowledge)
     if (later && later.seq > remembered.seq) {
-      step(`${mac} reported at ${remembered.at}: ${remembered.profile}, but ${later.system.name} was set later`)
+      step?.(`${mac} reported at ${remembered.at}: ${remembered.profile}, but ${later.system.name} was set later`)
       return undefined
     }
   }
@@ -162,7 +166,7 @@ function byIp(ip: Ip4, knowledge: BootKnowledge, step: Step): Found | undefined 
 }
 
 function byReport(address: Mac | Ip4, remembered: RememberedReport, step: Step): Found {
-  step(`${address} reported at ${remembered.at}: ${remembered.profile}`)
+  step?.(`${address} reported at ${remembered.at}: ${remembered.profile}`)
   return { system: remembered.system, decidedBy: 'report', profile: remembered.profile, seq: remembered.seq }
 }
 
@@ -180,23 +184,28 @@ function owned(
 ): Found | undefined {
   const systems = knowledge.systemsWith(address)
   if (systems.length === 0) {
-    step(`no system has ${address}`)
+    step?.(`no system has ${address}`)
     return undefined
   }
-  const names = systems.map((system) => system.name).join(', ')
   const next = knowledge.nextBootOf(address)
   if (!next) {
-    step(`${address} is ${names}, without a next boot`)
+    step?.(`${address} is ${namesOf(systems)}, without a next boot`)
     return undefined
   }
-  const among = systems.length > 1 ? ` (latest among ${names})` : ''
-  step(`${address} is ${next.system.name}${among}: ${next.profile}, set by ${next.by} at ${next.at}`)
+  if (step) {
+    const among = systems.length > 1 ? ` (latest among ${namesOf(systems)})` : ''
+    step(`${address} is ${next.system.name}${among}: ${next.profile}, set by ${next.by} at ${next.at}`)
+  }
   return { system: next.system, decidedBy, profile: next.profile, seq: next.seq }
+}
+
+function namesOf(systems: readonly NamedSystem[]): string {
+  return systems.map((system) => system.name).join(', ')
 }
 
 function byDefault(knowledge: BootKnowledge, step: Step): Found | undefined {
   const next = knowledge.defaultNextBoot()
-  step(next ? `default: ${next.profile}, set by ${next.by} at ${next.at}` : 'default has no next boot')
+  step?.(next ? `default: ${next.profile}, set by ${next.by} at ${next.at}` : 'default has no next boot')
   return next && { system: next.system, decidedBy: 'default', profile: next.profile, seq: next.seq }
 }
 

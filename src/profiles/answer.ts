@@ -14,6 +14,8 @@ export interface AskingMachine {
   readonly ip: string
   /** Base URL, no slash at its end. */
   readonly url: () => string
+  /** `untold`: the decision's `why` may stay empty. */
+  readonly steps?: 'told' | 'untold'
 }
 
 export type BootAnswer =
@@ -39,7 +41,7 @@ export function createAnswerBoot(
   }
   return (question, machine) => {
     opened = undefined
-    const decision = decideBoot(question, asking)
+    const decision = decideBoot(question, asking, machine.steps)
     if (!decision.found) return decision
     // Looked at once a request: what was asked for its fault is what is served.
     const decided = decision.profile === decision.decided ? opened : undefined

@@ -68,6 +68,7 @@ export interface ProfileFiles {
 }
 
 interface Kept {
+  readonly path: string
   readonly stat: BigIntStats
   readonly content: Content
   /** Whether the bytes may be used again while the stat is the same. */
@@ -85,9 +86,10 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
   const pathOf = (name: string) => join(dir, `${name}${profileSuffix}`)
 
   function load(name: string): Content {
+    const before = kept.get(name)
     // A kept name was checked when it was read first.
-    if (!kept.has(name) && nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
-    const path = pathOf(name)
+    if (!before && nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
+    const path = before?.path ?? pathOf(name)
     let stat: BigIntStats | undefined
     try {
       stat = statSync(path, { bigint: true, throwIfNoEntry: false })
@@ -95,7 +97,6 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
       kept.delete(name)
       return { ok: false, fault: `${path}: ${reason(error)}` }
     }
-    const before = kept.get(name)
     if (!stat) {
       kept.delete(name)
       return { ok: false, fault: `no file ${path}` }
@@ -105,7 +106,7 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
     // The same bytes as before keep their compiled template, and the fault of its last rendering.
     const content = before && sameBytes(before.content, read) ? before.content : compile(path, read)
     const lasting = BigInt(Math.round(now())) * 1_000_000n - later(stat.mtimeNs, stat.ctimeNs) > youngNs
-    kept.set(name, { stat, content, lasting })
+    kept.set(name, { path, stat, content, lasting })
     return content
   }
 

@@ -1,25 +1,22 @@
 /**
- * The worker thread that holds the boot timeline: its own database, saved to `trace.sqlite` now and then and at the end.
+ * The worker thread that holds the boot timeline: in memory, then in its own database, which is saved to `trace.sqlite` now
+ * and then and at the end.
  *
  * Losing it harms nobody, so there is no sync; a file that cannot be read is set aside and a new one begun. Messages:
  * `TraceRequest` in, `TraceAnswer` out, in order. Source: DESIGN "State" (trace).
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import {
-  type Boot,
-  type BootQuery,
-  createBootLog,
-  createTraceSchema,
-  type TraceStep,
-  traceSchemaVersion,
-} from './boot-log.ts'
+import { createBootLog } from './boot-log.ts'
+import { createBootTables, createTraceSchema, traceSchemaVersion } from './boot-tables.ts'
+import type { Boot, BootQuery } from './boot-timeline.ts'
 import { reasonOf } from './disk.ts'
 import { fileTime } from './folder.ts'
 import { type Database, openDatabase } from './sqlite.ts'
+import { readBatch, type StepBatch } from './trace-batch.ts'
 
 export type TraceRequest =
-  | { readonly kind: 'steps'; readonly steps: readonly TraceStep[] }
+  | { readonly kind: 'steps'; readonly steps: StepBatch }
   | { readonly kind: 'boots'; readonly id: number; readonly query: BootQuery }
   | { readonly kind: 'close' }
 
@@ -58,12 +55,13 @@ async function main(path: string): Promise<void> {
   const say = (answer: TraceAnswer) => port.postMessage(answer)
   const warn = (text: string) => say({ kind: 'warning', text })
   const database = await openTraceFile(path, warn)
-  const log = createBootLog(database)
+  const log = createBootLog(createBootTables(database))
   let changed = false
   const save = () => {
     if (!changed) return
     changed = false
     try {
+      log.save()
       writeFileSync(`${path}.tmp`, database.export(), { mode: 0o600 })
       renameSync(`${path}.tmp`, path)
     } catch (error) {
@@ -73,10 +71,12 @@ async function main(path: string): Promise<void> {
   setInterval(save, saveEveryMs).unref()
   port.on('message', (request: TraceRequest) => {
     switch (request.kind) {
-      case 'steps':
-        log.add(request.steps)
+      case 'steps': {
+        const steps = readBatch(request.steps)
+        log.add(steps)
         changed = true
-        return say({ kind: 'taken', count: request.steps.length })
+        return say({ kind: 'taken', count: steps.length })
+      }
       case 'boots':
         return say({ kind: 'boots', id: request.id, boots: log.boots(request.query) })
       case 'close':

@@ -1,17 +1,19 @@
 /**
  * The boot timeline as the main loop sees it: steps go to a worker thread in batches, boots come back on request.
  *
- * A step costs the main loop one push. When the worker lags, steps are dropped and counted: a timeline is worth less than
- * a boot. The thread is started with the first step. What a boot is: `boot-log.ts`. Source: DESIGN "State" (trace).
+ * A step costs the main loop a few pushes (`trace-batch.ts`). When the worker lags, steps are dropped and counted: a
+ * timeline is worth less than a boot. The thread is started with the first step. What a boot is: `boot-log.ts`. Source:
+ * DESIGN "State" (trace).
  */
 import type { Worker } from 'node:worker_threads'
 import { startWorker } from '../assets.ts'
 import type { Log } from '../log.ts'
-import type { Boot, BootQuery, TraceStep } from './boot-log.ts'
+import type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
 import { dataFolder } from './folder.ts'
+import { StepBatchWriter } from './trace-batch.ts'
 import type { TraceAnswer, TraceRequest } from './trace-worker.ts'
 
-export type { Boot, BootQuery, TraceStep } from './boot-log.ts'
+export type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
 
 export interface Trace {
   /** Never waits, never throws. */
@@ -24,9 +26,12 @@ export interface Trace {
   close(): Promise<void>
 }
 
-/** Steps are posted this long after the first of a batch, or when so many have come. */
-const batchMs = 50
-const batchSteps = 256
+/**
+ * Steps are posted this long after the first of a batch, or when so many have come: seldom, since waking the thread costs
+ * more than a step. Whoever asks for boots has them posted at once.
+ */
+const batchMs = 1000
+const batchSteps = 2048
 /** Steps posted and not taken yet; beyond it they are dropped. A second of everything that TFTP can serve. */
 const underWayMax = 32_768
 /** A worker that failed is not started again at once. */
@@ -39,7 +44,7 @@ export function openTrace(options: { readonly dataDir: string; readonly log: Log
   const path = dataFolder(options.dataDir).trace
   let worker: Worker | undefined
   let failedMs = Number.NEGATIVE_INFINITY
-  let batch: TraceStep[] = []
+  let batch = new StepBatchWriter()
   let timer: NodeJS.Timeout | undefined
   let underWay = 0
   let dropped = 0
@@ -103,21 +108,21 @@ export function openTrace(options: { readonly dataDir: string; readonly log: Log
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
-    const steps = batch
-    batch = []
-    if (steps.length === 0) return
-    if (post({ kind: 'steps', steps })) underWay += steps.length
-    else dropped += steps.length
+    const { count, numbers, texts } = batch
+    if (count === 0) return
+    batch = new StepBatchWriter()
+    if (post({ kind: 'steps', steps: { numbers, texts } })) underWay += count
+    else dropped += count
   }
 
   return {
     step(step) {
-      if (closed || underWay + batch.length >= underWayMax) {
+      if (closed || underWay + batch.count >= underWayMax) {
         dropped += 1
         return
       }
-      batch.push(step)
-      if (batch.length >= batchSteps) flush()
+      batch.add(step)
+      if (batch.count >= batchSteps) flush()
       else timer ??= setTimeout(flush, batchMs).unref()
     },
     boots(query) {

@@ -22,6 +22,7 @@ export class BytesSource implements Source {
   }
 
   packet(block: number): Buffer {
+    if (this.lastBlock === 1) return formatData(block, this.#bytes)
     const start = (block - 1) * this.#blksize
     return formatData(block, this.#bytes.subarray(start, start + this.#blksize))
   }

@@ -50,15 +50,30 @@ export interface Granted {
   readonly oack: Buffer | undefined
 }
 
+/** What was granted for the same wish (`packet.ts` keeps those of machines) and size before. */
+const granted = new WeakMap<ReadonlyMap<string, string>, Map<number, Granted>>()
+const GRANTED_SIZES_MAX = 64
+
 /** `sizeBytes`: what will be sent, undefined if not known yet. */
 export function negotiate(asked: ReadonlyMap<string, string>, sizeBytes: number | undefined): Granted {
   if (asked.size === 0) return nothingGranted
+  const size = sizeBytes ?? -1
+  const before = granted.get(asked)
+  const known = before?.get(size)
+  if (known) return known
+  const found = grant(asked, sizeBytes)
+  if (!before) granted.set(asked, new Map([[size, found]]))
+  else if (before.size < GRANTED_SIZES_MAX) before.set(size, found)
+  return found
+}
+
+function grant(asked: ReadonlyMap<string, string>, sizeBytes: number | undefined): Granted {
   const options: Record<string, number> = {}
   let any = false
   for (const [name, value] of asked) {
-    const granted = Object.hasOwn(table, name) ? table[name]?.(value, sizeBytes) : undefined
-    if (granted === undefined) continue
-    options[name] = granted
+    const allowed = Object.hasOwn(table, name) ? table[name]?.(value, sizeBytes) : undefined
+    if (allowed === undefined) continue
+    options[name] = allowed
     any = true
   }
   if (!any) return nothingGranted

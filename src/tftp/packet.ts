@@ -27,8 +27,6 @@ export const errorCodes = {
 export const DATA_HEADER = 4
 /** A conforming client stays under 512 bytes; longer ones are read up to here, beyond it is no request. */
 const REQUEST_MAX = 2048
-/** tftp2's `createData` cuts here. */
-const CODEC_DATA_MAX = 512
 /** An ERROR has to fit every network and the line of a ROM. */
 const ERROR_TEXT_MAX = 400
 
@@ -85,22 +83,43 @@ export function parseError(packet: Buffer): { kind: 'error'; code: number; text:
   return { kind: 'error', code: packet.readUInt16BE(2), text }
 }
 
+/** What a request says behind its name. */
+type Wish = Pick<Request, 'mode' | 'options'>
+
+/** Wishes as machines put them, by their bytes: a site's firmware and loaders know a few dozen ways. */
+const wishes = new Map<string, Wish>()
+const WISHES_MAX = 256
+const WISH_BYTES_MAX = 256
+
 function parseRequest(message: Buffer): Request | undefined {
   if (message.length > REQUEST_MAX) return undefined
-  const { opcode, filename, mode } = codec.parse(message)
+  const nameEnd = message.indexOf(0, 2)
+  if (nameEnd <= 2) return undefined
+  const tail = message.toString('latin1', nameEnd + 1)
+  let wish = wishes.get(tail)
+  if (!wish) {
+    wish = parseWish(message)
+    if (!wish) return undefined
+    if (wishes.size >= WISHES_MAX) wishes.clear()
+    if (tail.length <= WISH_BYTES_MAX) wishes.set(tail, wish)
+  }
+  return {
+    kind: message[1] === opcodes.RRQ ? 'rrq' : 'wrq',
+    name: message.toString('utf8', 2, nameEnd),
+    mode: wish.mode,
+    options: wish.options,
+  }
+}
+
+function parseWish(message: Buffer): Wish | undefined {
+  const { filename, mode } = codec.parse(message)
   if (!filename || !mode) return undefined
   // One character a byte: the codec decodes 7 bits, which would turn AE AE AF into "../" and mangle UTF-8.
-  const nameEnd = 2 + filename.length
-  const modeEnd = nameEnd + 1 + mode.length
+  const modeAt = 2 + filename.length + 1
+  const modeEnd = modeAt + mode.length
   if (modeEnd + 1 > message.length) return undefined
   const options = parseOptions(message, modeEnd + 1)
-  if (!options) return undefined
-  return {
-    kind: opcode === opcodes.RRQ ? 'rrq' : 'wrq',
-    name: message.toString('utf8', 2, nameEnd),
-    mode: message.toString('latin1', nameEnd + 1, modeEnd).toLowerCase(),
-    options,
-  }
+  return options && { mode: message.toString('latin1', modeAt, modeEnd).toLowerCase(), options }
 }
 
 /** undefined if a string lacks its NUL. */
@@ -124,7 +143,6 @@ const noOptions: ReadonlyMap<string, string> = new Map()
 
 /** DATA; `block` counts on beyond 16 bits and is sent modulo 65536 (after 65535 comes 0). */
 export function formatData(block: number, data: Uint8Array): Buffer {
-  if (data.length <= CODEC_DATA_MAX) return codec.createData(block & 0xffff, asBuffer(data))
   const packet = Buffer.allocUnsafe(DATA_HEADER + data.length)
   writeDataHeader(packet, 0, block)
   packet.set(data, DATA_HEADER)
@@ -170,8 +188,4 @@ export function formatError(code: number, text: string): Buffer {
   packet.writeUInt16BE(code, 2)
   line.copy(packet, 4, 0, ERROR_TEXT_MAX)
   return packet
-}
-
-function asBuffer(data: Uint8Array): Buffer {
-  return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength)
 }

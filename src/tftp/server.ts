@@ -12,7 +12,7 @@ import type { TransferActivity } from './file-messages.ts'
 import { FileWorkers, workersMax } from './file-workers.ts'
 import { type ListenAddress, Listeners } from './listeners.ts'
 import { type Office, RequestPort } from './requests.ts'
-import type { Resolve, TransferRecord } from './resolution.ts'
+import type { Requester, Resolve, TransferRecord } from './resolution.ts'
 import type { PortRange } from './sockets.ts'
 import { PortPool } from './transfer-port.ts'
 
@@ -35,8 +35,8 @@ export interface TftpServerOptions {
   /** Folders outside the root that links in it may lead to. */
   readonly linkTargets: readonly string[]
   readonly resolve: Resolve
-  /** Each transfer when it is over, refused requests included. */
-  readonly onTransfer: (record: TransferRecord) => void
+  /** Each transfer when it is over, refused requests included; `from` as `resolve` got it, if the main loop sent it. */
+  readonly onTransfer: (record: TransferRecord, from?: Requester) => void
   /** Steps of transfers as they happen, for the trace of a boot. */
   readonly onActivity?: ((activity: TransferActivity) => void) | undefined
   readonly log: Log
@@ -59,13 +59,13 @@ export interface TftpServer {
  */
 export async function openTftpServer(options: TftpServerOptions): Promise<TftpServer> {
   const { singlePort, root, linkTargets, onActivity, log } = options
-  const onTransfer = (record: TransferRecord): void => {
+  const onTransfer = (record: TransferRecord, from?: Requester): void => {
     logTransfer(record, log)
-    options.onTransfer(record)
+    options.onTransfer(record, from)
   }
   const ports = splitRange(options.ports)
   const pools = new MainPools(ports.main, options.listen)
-  const engine = new Engine(onTransfer)
+  const engine = new Engine((record, { client }) => onTransfer(record, client))
   const places = { root, linkTargets }
   const desk = new FileDesk(engine, places, onActivity)
   const onMainLoop = singlePort || (options.ports !== undefined && ports.workers === undefined)

@@ -18,8 +18,6 @@ declare module 'tftp2/packet.js' {
     parse(message: Uint8Array): ParsedPacket
     createReader(data: Uint8Array, offset?: number): { readStr(): string }
     createRequest(opcode: number, filename: string, mode: string): Buffer
-    /** Cuts at 512 bytes without a word; `block` up to 65535. */
-    createData(block: number, data: Buffer): Buffer
     createAck(block: number): Buffer
   }
   const codec: Codec

@@ -6,10 +6,11 @@
  * no system has is ERROR 1, so that PXELINUX goes on to its next one. Only names are cleaned here; that a file lies
  * inside the root is settled where it is opened (`jail.ts`). Source: CONTRACT "TFTP", PROTOCOLS §1 and §2.
  */
-import { type Ip4, type Ip4Prefix, type Mac, parseIp4, parseIp4Hex, parseMac } from '../domain/address.ts'
+import { type Ip4, type Ip4Prefix, type Mac, macOfPath, parseIp4Hex, parseMac } from '../domain/address.ts'
 import type { BootQuestion, Decision } from '../domain/boot.ts'
 import { dialects } from '../domain/loaders/index.ts'
 import type { AnswerBoot } from '../profiles/answer.ts'
+import { isIp6 } from './client.ts'
 import type { Requester, Resolution, Resolve } from './resolution.ts'
 
 export interface TreeOptions {
@@ -31,6 +32,8 @@ const textMax = 200
 
 export function createTree(options: TreeOptions): Resolve {
   return (name, from) => {
+    const asked = macOfPath(name)
+    if (asked !== undefined) return answer(name, { kind: 'mac', mac: asked, ip: ip4Of(from) }, from)
     const path = cleanPath(name)
     if (path === undefined) return refuse(errorAccessViolation, 'the name leads out of the TFTP root')
     if (path === '') return refuse(errorNotFound, 'no file is named')
@@ -38,11 +41,16 @@ export function createTree(options: TreeOptions): Resolve {
     if (config === undefined) return { kind: 'file', path }
     const question = questionOf(config, from)
     if (question === undefined) return refuse(errorNotFound, unownedText(config))
+    return answer(path, question, from)
+  }
+
+  function answer(path: string, question: BootQuestion, from: Requester): Resolution {
     if (question.kind === 'mac' && !from.preview) options.onMacAsked?.(question.mac, from)
     const answer = options.answerBoot(question, {
       mac: () => (question.kind === 'mac' ? question.mac : (options.lastMacOf(from.address) ?? '')),
       ip: from.address,
       url: () => from.url ?? options.url(from),
+      steps: 'untold',
     })
     if (!answer.found) return refuse(errorNotFound, answer.hint)
     if (!from.preview) options.onConfigServed?.(path, answer.decision, from)
@@ -96,11 +104,16 @@ function questionOf(name: string, from: Requester): BootQuestion | undefined {
   if (name === 'default') return { kind: 'default' }
   if (macName.test(name)) {
     const mac = parseMac(name)
-    return mac && { kind: 'mac', mac, ip: parseIp4(from.address) }
+    return mac && { kind: 'mac', mac, ip: ip4Of(from) }
   }
   const address = parseIp4Hex(name)
   if (address === undefined) return undefined
   return name.length === 8 ? { kind: 'ip4', ip: address as Ip4 } : { kind: 'prefix4', prefix: address as Ip4Prefix }
+}
+
+/** Addresses come from the kernel, in one spelling. */
+function ip4Of({ address }: Requester): Ip4 | undefined {
+  return isIp6(address) ? undefined : (address as Ip4)
 }
 
 function unownedText(name: string): string {

@@ -5,17 +5,14 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
 import { type Log, silentLog } from '../../src/log.ts'
-import {
-  bootsPerMachine,
-  createBootLog,
-  createTraceSchema,
-  pauseMs,
-  stepsPerBoot,
-  type TraceStep,
-} from '../../src/store/boot-log.ts'
-import { openDatabase } from '../../src/store/sqlite.ts'
+import { createBootLog, pauseMs, stepsPerBoot } from '../../src/store/boot-log.ts'
+import { bootsPerMachine, createBootTables, createTraceSchema } from '../../src/store/boot-tables.ts'
+import type { TraceStep } from '../../src/store/boot-timeline.ts'
+import { type Database, openDatabase } from '../../src/store/sqlite.ts'
 import { openTrace, type Trace } from '../../src/store/trace.ts'
+import { readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
 import { makeFolder } from '../harness/store-folder.ts'
 
 const mac = '52:54:00:00:00:01'
@@ -42,7 +39,7 @@ async function boots(t: TestContext, steps: readonly TraceStep[]): Promise<strin
   const database = await openDatabase()
   t.after(() => database.close())
   createTraceSchema(database)
-  const log = createBootLog(database)
+  const log = createBootLog(createBootTables(database))
   log.add(steps.map((one, index) => ({ ...one, at: one.at || index * 1000 })))
   return log
     .boots({ limit: 100 })
@@ -103,7 +100,7 @@ test('boots of a machine and steps of a boot are bounded, and what was not kept 
   const database = await openDatabase()
   t.after(() => database.close())
   createTraceSchema(database)
-  const log = createBootLog(database)
+  const log = createBootLog(createBootTables(database))
   for (let boot = 0; boot < bootsPerMachine + 5; boot += 1) {
     log.add([...pxelinux, step('vmlinuz')].map((one) => ({ ...one, at: boot * 2 * pauseMs })))
   }
@@ -118,6 +115,54 @@ test('boots of a machine and steps of a boot are bounded, and what was not kept 
   )
   assert.equal(log.boots({ system: 7, limit: 3 }).length, 3)
   assert.equal(log.boots({ mac: '52:54:00:00:00:09', limit: 3 }).length, 0)
+})
+
+test('when steps go to the tables makes no difference to the boots that are found', async (t) => {
+  const machine = fc.record({
+    mac: fc.constantFrom(undefined, mac, '52:54:00:00:00:02'),
+    ip: fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3'),
+    name: fc.constantFrom('pxelinux.0', 'pxelinux.cfg/01-52-54-00-00-00-01', 'vmlinuz', '/localboot/', 'grubx64.efi'),
+    profile: fc.constantFrom(undefined, 'install', 'local'),
+    systemId: fc.constantFrom(undefined, 1, 2),
+    restart: fc.nat(3),
+  })
+  const databases = new Set<Database>()
+  t.after(() => {
+    for (const database of databases) database.close()
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(machine, { maxLength: 60 }), async (machines) => {
+      const seen: unknown[] = []
+      for (const eager of [true, false]) {
+        const database = await openDatabase()
+        databases.add(database)
+        createTraceSchema(database)
+        let log = createBootLog(createBootTables(database))
+        for (const [index, { restart, ...one }] of machines.entries()) {
+          log.add([step(one.name, { ...one, at: index * 1000 })])
+          if (eager) log.save()
+          if (eager && restart === 0) log = createBootLog(createBootTables(database))
+        }
+        seen.push(log.boots({ limit: 100 }), log.boots({ mac, limit: 9 }), log.boots({ system: 1, limit: 9 }))
+        databases.delete(database)
+        database.close()
+      }
+      assert.deepEqual(seen.slice(0, 3), seen.slice(3))
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('a batch for the worker holds each step as it was', () => {
+  const steps: TraceStep[] = [
+    { ...step('pxelinux.cfg/01-52-54-00-00-00-01'), profile: 'install', systemId: 0, at: 1_790_000_000_000 },
+    { ...step('missing'), mac: undefined, profile: undefined, systemId: undefined, sizeBytes: null, detail: 'no file' },
+    { ...step('/ipxe/'), ip: '2001:db8::1', profile: undefined, systemId: undefined, sizeBytes: 0, durationMs: 0.5 },
+  ]
+  const batch = new StepBatchWriter()
+  for (const one of steps) batch.add(one)
+  assert.equal(batch.count, steps.length)
+  assert.deepEqual(readBatch(structuredClone({ numbers: batch.numbers, texts: batch.texts })), steps)
 })
 
 function start(t: TestContext, dataDir: string, log: Log = silentLog): Trace {

@@ -1,0 +1,188 @@
+/**
+ * The boot timeline as tables: boots and their steps, written many at a time, found by machine, bounded in number.
+ *
+ * What a boot is, and when it is written here, is `boot-log.ts`; where the database lies is `trace-worker.ts`. Its
+ * statements cost 10 to 20 µs each, as much as a whole small transfer, so nothing here is called for a single step.
+ */
+import type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
+import type { Database, Row, SqlValue } from './sqlite.ts'
+
+export const traceSchemaVersion = 1
+export const bootsPerMachine = 20
+/** Steps in all, some 30 MB; the oldest boots go first. */
+const stepsMax = 150_000
+const bootsAnsweredMax = 1000
+
+export function createTraceSchema(database: Database): void {
+  database.script(`
+    PRAGMA user_version = ${traceSchemaVersion};
+    CREATE TABLE boot (
+      id INTEGER PRIMARY KEY, mac TEXT, ip TEXT NOT NULL, system INTEGER, profile TEXT, started INTEGER NOT NULL,
+      ended INTEGER NOT NULL, steps INTEGER NOT NULL, more INTEGER NOT NULL, configured INTEGER NOT NULL,
+      kernel INTEGER NOT NULL) STRICT;
+    CREATE INDEX boot_mac ON boot (mac, id);
+    CREATE INDEX boot_ip ON boot (ip, id);
+    CREATE INDEX boot_system ON boot (system, id);
+    CREATE TABLE step (
+      boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, at INTEGER NOT NULL,
+      kind TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, sent INTEGER NOT NULL, duration INTEGER NOT NULL,
+      outcome TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (boot, place)) STRICT, WITHOUT ROWID;`)
+}
+
+/** A boot without its steps, as a row and in memory. */
+export interface BootState {
+  readonly id: number
+  mac: string | null
+  ip: string
+  system: number | null
+  profile: string | null
+  /** ms since the epoch */
+  readonly startedMs: number
+  endedMs: number
+  /** Steps kept, and steps that were not. */
+  steps: number
+  more: number
+  /** It has asked for its configuration; it has got a kernel or has reported. */
+  configured: boolean
+  kernel: boolean
+}
+
+const bootColumns = 'id, mac, ip, system, profile, started, ended, steps, more, configured, kernel'
+
+export interface BootTables {
+  /** Id of the next boot. */
+  readonly nextId: number
+  latestOfMac(mac: string): BootState | undefined
+  latestOfIp(ip: string): BootState | undefined
+  /** Names of a boot's steps, each once. */
+  namesOf(boot: number): string[]
+  /** In one transaction: boots as they are now, new steps of theirs, the first of which has place `steps - unsaved.length`. */
+  save(boots: Iterable<BootState & { readonly unsaved: readonly TraceStep[] }>): void
+  /** Drops the oldest boots of these machines and of all where there are too many; returns the ids. */
+  forgetOldest(machines: Iterable<Pick<BootState, 'mac' | 'ip'>>): number[]
+  boots(query: BootQuery): Boot[]
+}
+
+export function createBootTables(database: Database): BootTables {
+  let stepsKept = Number(database.get('SELECT coalesce(sum(steps), 0) FROM boot')?.[0])
+  const latest = (column: 'mac' | 'ip', value: string): BootState | undefined => {
+    const row = database.get(`SELECT ${bootColumns} FROM boot WHERE ${column} = ? ORDER BY id DESC LIMIT 1`, [value])
+    return row && toState(row)
+  }
+  const saveBoot = (boot: BootState): void => {
+    const { id, mac, ip, system, profile, startedMs, endedMs, steps, more } = boot
+    database.run(
+      `INSERT INTO boot (${bootColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+       mac = excluded.mac, ip = excluded.ip, system = excluded.system, profile = excluded.profile,
+       ended = excluded.ended, steps = excluded.steps, more = excluded.more, configured = excluded.configured,
+       kernel = excluded.kernel`,
+      [id, mac, ip, system, profile, startedMs, endedMs, steps, more, boot.configured ? 1 : 0, boot.kernel ? 1 : 0],
+    )
+  }
+  const saveStep = (boot: number, place: number, step: TraceStep): void => {
+    const { at, kind, name, sizeBytes, sentBytes, durationMs, outcome, detail } = step
+    database.run(
+      'INSERT INTO step (boot, place, at, kind, name, size, sent, duration, outcome, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      [boot, place, Math.round(at), kind, name, sizeBytes, sentBytes, Math.round(durationMs), outcome, detail],
+    )
+  }
+  const remove = ([id = null, steps = null]: Row): number => {
+    database.run('DELETE FROM boot WHERE id = ?', [id])
+    stepsKept -= Number(steps)
+    return Number(id)
+  }
+  return {
+    get nextId() {
+      return Number(database.get('SELECT coalesce(max(id), 0) FROM boot')?.[0]) + 1
+    },
+    latestOfMac: (mac) => latest('mac', mac),
+    latestOfIp: (ip) => latest('ip', ip),
+    namesOf: (boot) =>
+      database.all('SELECT DISTINCT name FROM step WHERE boot = ?', [boot]).map(([name]) => String(name)),
+    save(boots) {
+      let added = 0
+      database.run('BEGIN')
+      try {
+        for (const boot of boots) {
+          saveBoot(boot)
+          const first = boot.steps - boot.unsaved.length
+          for (const [index, step] of boot.unsaved.entries()) saveStep(boot.id, first + index, step)
+          added += boot.unsaved.length
+        }
+        database.run('COMMIT')
+      } catch (error) {
+        database.run('ROLLBACK')
+        throw error
+      }
+      stepsKept += added
+    },
+    forgetOldest(machines) {
+      const forgotten: number[] = []
+      for (const { mac, ip } of machines) {
+        const [which, value] = mac === null ? ['mac IS NULL AND ip', ip] : ['mac', mac]
+        const older = database.all(
+          `SELECT id, steps FROM boot WHERE ${which} = ? ORDER BY id DESC LIMIT -1 OFFSET ${bootsPerMachine}`,
+          [value],
+        )
+        forgotten.push(...older.map(remove))
+      }
+      while (stepsKept > stepsMax) {
+        const oldest = database.get('SELECT id, steps FROM boot ORDER BY id LIMIT 1')
+        if (!oldest) break
+        forgotten.push(remove(oldest))
+      }
+      return forgotten
+    },
+    boots({ system, mac, limit }) {
+      const [where, values]: [string, SqlValue[]] =
+        system !== undefined ? ['WHERE system = ?', [system]] : mac !== undefined ? ['WHERE mac = ?', [mac]] : ['', []]
+      const most = Math.max(0, Math.min(limit, bootsAnsweredMax))
+      const rows = database.all(`SELECT ${bootColumns} FROM boot ${where} ORDER BY id DESC LIMIT ?`, [...values, most])
+      return rows.map((row) => toBoot(database, row))
+    },
+  }
+}
+
+function toState([id, mac, ip, system, profile, started, ended, steps, more, configured, kernel]: Row): BootState {
+  return {
+    id: Number(id),
+    mac: mac as string | null,
+    ip: String(ip),
+    system: system as number | null,
+    profile: profile as string | null,
+    startedMs: Number(started),
+    endedMs: Number(ended),
+    steps: Number(steps),
+    more: Number(more),
+    configured: configured === 1,
+    kernel: kernel === 1,
+  }
+}
+
+function toBoot(database: Database, row: Row): Boot {
+  const { id, mac, ip, system, profile, startedMs, endedMs, more } = toState(row)
+  const steps = database.all(
+    'SELECT at, kind, name, size, sent, duration, outcome, detail FROM step WHERE boot = ? ORDER BY place',
+    [id],
+  )
+  return {
+    id,
+    mac,
+    ip,
+    systemId: system,
+    profile,
+    startedMs,
+    endedMs,
+    more,
+    steps: steps.map(([at, kind, name, size, sent, duration, outcome, detail]) => ({
+      at: Number(at),
+      kind: kind as 'tftp' | 'http',
+      name: String(name),
+      sizeBytes: size as number | null,
+      sentBytes: Number(sent),
+      durationMs: Number(duration),
+      outcome: String(outcome),
+      detail: String(detail),
+    })),
+  }
+}

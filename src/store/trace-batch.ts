@@ -1,0 +1,59 @@
+/**
+ * Steps on their way to the trace worker: two flat lists, because copying one object a step to another thread costs both
+ * threads more than the step is worth.
+ *
+ * Per step `numbers` has `numbersPerStep` entries and `texts` has `textsPerStep`; absent is -1 or ''. A closed format
+ * between the two files that use it, nowhere stored.
+ */
+import type { TraceStep } from './boot-timeline.ts'
+
+export interface StepBatch {
+  /** at, kind (0 TFTP, 1 HTTP), size, sent, duration, system */
+  readonly numbers: readonly number[]
+  /** MAC, IP, name, outcome, detail, profile */
+  readonly texts: readonly string[]
+}
+
+const numbersPerStep = 6
+const textsPerStep = 6
+const absent = -1
+
+/** A batch that steps are added to. */
+export class StepBatchWriter implements StepBatch {
+  readonly numbers: number[] = []
+  readonly texts: string[] = []
+  count = 0
+
+  add(step: TraceStep): void {
+    const { at, kind, sizeBytes, sentBytes, durationMs, systemId } = step
+    this.numbers.push(at, kind === 'tftp' ? 0 : 1, sizeBytes ?? absent, sentBytes, durationMs, systemId ?? absent)
+    this.texts.push(step.mac ?? '', step.ip, step.name, step.outcome, step.detail, step.profile ?? '')
+    this.count++
+  }
+}
+
+export function readBatch({ numbers, texts }: StepBatch): TraceStep[] {
+  const steps: TraceStep[] = []
+  for (let n = 0, t = 0; n < numbers.length; n += numbersPerStep, t += textsPerStep) {
+    const [at = 0, kind, sizeBytes = absent, sentBytes = 0, durationMs = 0, systemId = absent] = numbers.slice(
+      n,
+      n + numbersPerStep,
+    )
+    const [mac, ip = '', name = '', outcome = '', detail = '', profile] = texts.slice(t, t + textsPerStep)
+    steps.push({
+      at,
+      mac: mac || undefined,
+      ip,
+      kind: kind === 0 ? 'tftp' : 'http',
+      name,
+      sizeBytes: sizeBytes === absent ? null : sizeBytes,
+      sentBytes,
+      durationMs,
+      outcome,
+      detail,
+      profile: profile || undefined,
+      systemId: systemId === absent ? undefined : systemId,
+    })
+  }
+  return steps
+}
