@@ -15,6 +15,7 @@ const themes = ['light', 'dark']
 const chromiumFlags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run']
 
 const { fillSite, openSite, serveSite } = await import(pathToFileURL(join(projectDir, 'tests/harness/site.ts')).href)
+const { fillLab } = await import(pathToFileURL(join(projectDir, 'tests/harness/lab.ts')).href)
 const { findProgram } = await import(pathToFileURL(join(projectDir, 'tests/harness/debian.mjs')).href)
 const folder = process.argv[2] ?? join(projectDir, '.cache', 'screenshots')
 mkdirSync(folder, { recursive: true })
@@ -23,8 +24,11 @@ const executablePath = findProgram('chromium')
 if (!executablePath) throw new Error('screenshots need chromium: apt install chromium')
 
 const full = await openSite()
+const lab = await openSite()
 const empty = await openSite()
-const [fullServer, emptyServer] = [await serveSite(full), await serveSite(empty)]
+const [fullServer, emptyServer, labServer] = [await serveSite(full), await serveSite(empty), await serveSite(lab)]
+const shown = await fillLab(lab, { versions: 12, systems: 40, tests: 25 })
+const [before, newest] = shown.versions.slice(-2)
 const id = await fillSite(full, 400)
 full.degraded.push(
   'profile broken cannot be served (broken.prof:3: unexpected end of template): machines set to it boot local; correct the file',
@@ -41,6 +45,21 @@ const pages = [
   ['machines-empty', emptyServer.url, '/'],
   ['system', fullServer.url, `/system/${id}/`],
   ['system-hostile', fullServer.url, `/system/${hostile}/`],
+  ['lab-machines', labServer.url, '/'],
+  ['lab-versions', labServer.url, '/versions'],
+  ['lab-matrix', labServer.url, '/matrix'],
+  ['lab-matrix-version', labServer.url, `/matrix?version=${newest}`],
+  ['lab-matrix-wall', labServer.url, '/matrix?wall'],
+  ['lab-compare', labServer.url, `/compare/${before}...${newest}`],
+  ['lab-version', labServer.url, `/tests/${shown.versions.length}/`],
+  ['lab-run', labServer.url, `/test/${shown.failingRun}/`],
+  ['lab-system', labServer.url, `/system/${shown.system}/`],
+  ['lab-test', labServer.url, `/testname/${shown.test}/`],
+  ['lab-queue', labServer.url, '/queue'],
+  ['lab-search', labServer.url, '/search?q=link'],
+  ['results-empty', emptyServer.url, '/versions'],
+  ['matrix-empty', emptyServer.url, '/matrix'],
+  ['queue-empty', emptyServer.url, '/queue'],
   ['login', fullServer.url, '/login/'],
   ['not-found', fullServer.url, '/system/999999/'],
   ['system-forms', fullServer.url, `/system/${id}/`, true],
@@ -66,8 +85,9 @@ try {
   }
 } finally {
   await browser.close()
-  await Promise.all([fullServer.close(), emptyServer.close()])
+  await Promise.all([fullServer.close(), emptyServer.close(), labServer.close()])
   full.close()
   empty.close()
+  lab.close()
 }
 process.stdout.write(`${folder}\n`)

@@ -5,7 +5,7 @@
  * What the words mean is `verdict.ts`; what the events do to the database `store/apply-runs.ts`; when they are emitted is
  * `src/runs`. Old meanings never change. Source: CONTRACT's RUNS.
  */
-import type { Ip4, Mac } from './address.ts'
+import type { Mac } from './address.ts'
 import type { Verdict } from './verdict.ts'
 
 /** Of a result as the database keeps it: counts are exact, everything else is bounded (`result.ts`). */
@@ -132,9 +132,3 @@ export type RunEvent =
     }
   /** It arrived, or was given up (`ok` false). */
   | { readonly type: 'webhook.settled'; readonly delivery: number; readonly ok: boolean; readonly detail: string }
-
-/** The machine a run was sent to, as far as known. */
-export interface RunMachine {
-  readonly mac: Mac | null
-  readonly ip: Ip4 | string | null
-}

@@ -46,7 +46,6 @@ export const runStates = {
 } as const
 
 export type RunState = keyof typeof runStates
-export const runStateNames = Object.keys(runStates) as readonly RunState[]
 
 /** What a cell shows that should have a result and has none. */
 export const missing = { glyph: '', word: 'missing', tone: 'missing' } as const

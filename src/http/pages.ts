@@ -35,12 +35,13 @@ export interface PagesOptions {
 export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions = {}): Pages {
   const nowMs = options.nowMs ?? Date.now
   const index = createMachineIndex(daemon.store)
+  const versions = createVersionIndex(daemon.store)
 
   app.get('/', async (c) => {
     const query = parseMachinesQuery(new URL(c.req.url).searchParams)
     const format = c.req.query('format')
     if (format !== undefined) return exportMachines(daemon, index, query, format, nowMs())
-    const { data, frame } = await viewMachines(daemon, index, query, nowMs())
+    const { data, frame } = await viewMachines(daemon, index, query, nowMs(), versions)
     return show(c, 'machines', data, frame)
   })
 
@@ -67,7 +68,6 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
     })
   }
 
-  const versions = createVersionIndex(daemon.store)
   mountResultPages(app, daemon, versions, show, nowMs)
 
   app.get('/assets/:file', (c) => {

@@ -191,6 +191,7 @@
     ['k', 'row before'],
     ['Enter', 'open the row'],
     ['c', 'copy its first address'],
+    ['n', 'next error of a log'],
     ['?', 'these keys'],
   ]
   const rows = () => [...document.querySelectorAll('[data-rows] tbody tr')]
@@ -207,6 +208,14 @@
     const all = rows()
     const at = all.indexOf(current)
     mark(at < 0 ? all[by > 0 ? 0 : all.length - 1] : all[at + by])
+  }
+  let error = -1
+  const nextError = () => {
+    const all = [...document.querySelectorAll('[data-log] .line-error')]
+    if (all.length === 0) return
+    error = (error + 1) % all.length
+    all[error].querySelector('a')?.focus({ preventScroll: true })
+    all[error].scrollIntoView({ block: 'center' })
   }
   const showKeys = () => {
     const dialog = document.createElement('dialog')
@@ -239,6 +248,7 @@
       j: () => step(1),
       k: () => step(-1),
       c: () => copy(current?.querySelector('[data-copy]') ?? document.querySelector('main [data-copy]')),
+      n: nextError,
       '?': showKeys,
     }
     const action = actions[event.key]

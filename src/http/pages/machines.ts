@@ -10,6 +10,8 @@ import { defaultSystem } from '../../domain/name.ts'
 import { type BootView, glyphs, readBoots } from './boots.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
+import type { VersionIndex } from './version-index.ts'
+import { stackOf, summarizeVersions } from './versions.ts'
 import { commandLine, formatCount, moment, plural, visible } from './words.ts'
 
 /** Rows on a page: some screens, 60 KB at most. */
@@ -22,6 +24,8 @@ const unknownMax = 10
 const failingMax = 10
 /** Addresses shown in a row. */
 const addressesShown = 3
+/** Newest versions shown. */
+const versionsShown = 5
 /** Profiles counted in the first line. */
 const profilesNamed = 3
 
@@ -90,8 +94,12 @@ export async function viewMachines(
   index: MachineIndex,
   query: MachinesQuery,
   nowMs: number,
+  versions: VersionIndex,
 ): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
   const seq = daemon.store.seq
+  const newest = (await summarizeVersions(daemon, versions, 0, versionsShown)).versions
+  const sick = daemon.store.queries.listSick()
+  const open = daemon.store.queries.countOpen()
   const [{ rows, matching, page, pages }, everything, recent] = await Promise.all([
     findMachines(index, query),
     index.find({ words: '', sort: 'name', descending: false }),
@@ -101,15 +109,28 @@ export async function viewMachines(
   const total = everything.length
   const degraded = daemon.degraded().map(visible)
   const failing = failingSystems(recent ?? [], daemon)
-  const needs = degraded.length + failing.length
+  const needs = degraded.length + failing.length + sick.length
   const data = {
     total,
     needs,
     glyph: needs > 0 ? glyphs.fail : glyphs.pass,
-    answer: answerLine(total, degraded.length, failing.length),
+    answer: answerLine(total, degraded.length, failing.length, sick.length),
     boots: countsOf(everything),
     degraded,
     failing: failing.slice(0, failingMax),
+    sick: sick.slice(0, failingMax).map(({ system, reason }) => ({
+      name: visible(system.name),
+      href: `/system/${system.id}/`,
+      reason: visible(reason),
+    })),
+    versions: newest.map((version) => ({
+      name: visible(version.name),
+      href: `/tests/${version.id}/`,
+      ...stackOf(version.counts),
+      regressions: version.regressions,
+      compare: `/compare/${encodeURIComponent(version.before ?? '')}...${encodeURIComponent(version.name)}`,
+    })),
+    open: `${plural(open.sent + open.running, 'test runs', 'tests run')}, ${plural(open.requested, 'waits', 'wait')}`,
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
     traced: recent !== undefined,
@@ -135,13 +156,14 @@ export async function viewMachines(
   }
 }
 
-function answerLine(total: number, faults: number, failing: number): string {
+function answerLine(total: number, faults: number, failing: number, sick: number): string {
   const machines = plural(total, 'machine')
-  if (faults === 0 && failing === 0) {
+  if (faults + failing + sick === 0) {
     return total === 0 ? 'No machine has a name yet.' : `None of ${machines} needs you.`
   }
   const parts = [
     ...(failing > 0 ? [`${formatCount(failing)} of ${machines} failed to boot`] : []),
+    ...(sick > 0 ? [`${formatCount(sick)} ${sick === 1 ? 'gives' : 'give'} no results`] : []),
     ...(faults > 0 ? [`the server has ${plural(faults, 'fault')}`] : []),
   ]
   const line = parts.join(', and ')

@@ -49,7 +49,7 @@ export interface Frame {
   readonly wall?: boolean
 }
 
-const parts = ['layout', 'time', 'address', 'command'] as const
+const parts = ['layout', 'time', 'address', 'command', 'runtable', 'stack'] as const
 
 let eta: Eta | undefined
 
@@ -76,6 +76,7 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     crumbs: frame.crumbs ?? [],
     search: reads,
     query: frame.query ?? '',
+    ...searchOf(name),
     who: access && access.via !== 'anonymous' ? { name: access.who, role: access.role ?? '' } : null,
     login: access?.via === 'anonymous',
     logout: access?.via === 'session',
@@ -85,6 +86,21 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     version,
     main: renderFragment(name, data),
   })
+}
+
+/** Where machines are listed the field filters them; elsewhere it looks through everything. */
+function searchOf(name: PageName): object {
+  return name === 'machines' || name === 'system'
+    ? {
+        searchAction: '/',
+        searchLabel: 'Find machines by name, address or next boot',
+        searchHint: 'Find a machine',
+      }
+    : {
+        searchAction: '/search',
+        searchLabel: 'Find machines, tests, versions and errors',
+        searchHint: 'Find anything',
+      }
 }
 
 /** The inside of `<main>`. */

@@ -13,7 +13,7 @@ import { type ShownRun, showRun } from './run-rows.ts'
 import { formatCount, formatDuration, plural, visible } from './words.ts'
 
 /** Rows of one page. */
-const rowsShown = 200
+const rowsShown = 100
 /** Runs that a chart goes over: the newest. */
 const chartedMax = 100
 /** Rows looked through for a filter by words. */

@@ -9,14 +9,20 @@ import { namesOf, viewRecord } from '../../commands/record.ts'
 import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
+import type { Verdict } from '../../domain/verdict.ts'
+import type { RunRow } from '../../store/run-rows.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
 import { glyphs, readBoots } from './boots.ts'
 import type { Frame } from './render.ts'
-import { commandLine, type Moment, moment, plural, visible } from './words.ts'
+import { showRun } from './run-rows.ts'
+import { commandLine, formatCount, type Moment, moment, plural, visible } from './words.ts'
 
 /** As many as 0.8 showed, and one before the first of them to take back to. */
 const decisionsShown = 10
 const bootsShown = 10
+/** Runs listed, and looked at for the line above them. */
+const runsShown = 25
+const runsJudged = 100
 /** Records of the journal; all of them are in `pxemngr history`. */
 const recordsShown = 30
 
@@ -57,6 +63,8 @@ export async function viewSystem(
   const [only] = answers
   const own = decisions[0]?.profile
   const names = records && namesOf(queries, records)
+  const sick = queries.sickOf(system.id)
+  const runs = queries.runs({ system: system.id, limit: runsJudged })
   const state = headline(answers, profiles, isDefault, decisions[0], nowMs)
   const data = {
     id: system.id,
@@ -75,6 +83,9 @@ export async function viewSystem(
         from: actor ? `${visible(actor.from)}, ${surfaces[actor.surface]}` : '',
       }
     }),
+    sick: sick === undefined ? undefined : visible(sick),
+    runs: runs.slice(0, runsShown).map((run) => showRun(queries, run, nowMs)),
+    testsSaid: testsLine(runs),
     traced: boots !== undefined,
     boots: (boots ?? []).map((boot) => ({
       ...boot,
@@ -97,6 +108,12 @@ export async function viewSystem(
     commands: {
       address: commandLine('pxemngr', 'addsystem', system.name, '52:54:00:12:34:56'),
       next: commandLine('pxemngr', 'nextboot', system.name, 'local'),
+      test: commandLine(
+        'pxemngr',
+        'nexttest',
+        system.name,
+        daemon.tests.names().find((test) => test !== 'wait') ?? 'TEST',
+      ),
       history: commandLine('pxemngr', 'history', system.name),
     },
   }
@@ -116,6 +133,15 @@ export async function viewSystem(
 /** The page is about one system: its name in front of every line says nothing. */
 function withoutName(change: string, name: string): string {
   return change.startsWith(`${name}: `) ? change.slice(name.length + 2) : change
+}
+
+/** In words: how its latest results are. */
+function testsLine(runs: readonly RunRow[]): string {
+  const verdicts = runs.flatMap(({ verdict }) => verdict ?? [])
+  if (verdicts.length === 0) return ''
+  const count = (wanted: Verdict) => verdicts.filter((verdict) => verdict === wanted).length
+  const inconclusive = count('infra') + count('lost')
+  return `Of the last ${plural(verdicts.length, 'result')} ${formatCount(count('fail'))} failed and ${formatCount(inconclusive)} ${inconclusive === 1 ? 'was' : 'were'} lost.`
 }
 
 const surfaces: Readonly<Record<string, string>> = {
