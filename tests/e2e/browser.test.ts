@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { launchBrowser, noBrowser } from '../harness/browser.ts'
+import { fillLab, type Lab } from '../harness/lab.ts'
 import { fillSite, openSite, type Site, serveSite } from '../harness/site.ts'
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -22,9 +23,12 @@ const themes = ['light', 'dark'] as const
 describe('the pages in a browser', { skip: noBrowser }, () => {
   let site: Site
   let empty: Site
+  let results: Site
+  let lab: Lab
   let browser: Browser
   let url = ''
   let emptyUrl = ''
+  let labUrl = ''
   let id = 0
   let token = ''
   const closers: (() => Promise<void>)[] = []
@@ -33,11 +37,14 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     site = await openSite()
     empty = await openSite()
     id = await fillSite(site, 120)
+    results = await openSite()
+    lab = await fillLab(results, { versions: 4, systems: 12, tests: 25 })
     site.degraded.push('no space left on /var/lib/pxemngr: make room, writing goes on by itself')
     token = String((await site.call('token add', { name: 'ann' })).body['token'])
     for (const [each, keep] of [
       [site, (text: string) => (url = text)],
       [empty, (text: string) => (emptyUrl = text)],
+      [results, (text: string) => (labUrl = text)],
     ] as const) {
       const served = await serveSite(each)
       keep(served.url)
@@ -50,6 +57,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await Promise.all(closers.map((close) => close()))
     site?.close()
     empty?.close()
+    results?.close()
   })
 
   /** Opens a page; the test fails for anything the browser complains of (policy, script, missing file). */
@@ -92,6 +100,51 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     'a machine with the longest name': `/system/${site.store.queries.findSystem('x'.repeat(255))?.id}/`,
     login: '/login/',
     'not found': '/system/999999/',
+    ...labPaths(),
+  })
+
+  const labPaths = () => ({
+    'a lab': `${labUrl}/`,
+    versions: `${labUrl}/versions`,
+    matrix: `${labUrl}/matrix`,
+    'matrix of a version': `${labUrl}/matrix?version=${lab.versions.at(-1)}&group=prefix`,
+    comparison: `${labUrl}/compare/${lab.versions.slice(-2).join('...')}`,
+    'a version': `${labUrl}/tests/${lab.versions.length}/`,
+    'a failed run': `${labUrl}/test/${lab.failingRun}/?show=EW`,
+    'a running run': `${labUrl}/test/${lab.runningRun}/`,
+    'a tested machine': `${labUrl}/system/${lab.system}/`,
+    'a test': `${labUrl}/testname/${lab.test}/`,
+    queue: `${labUrl}/queue`,
+    search: `${labUrl}/search?q=link`,
+    'no versions yet': `${emptyUrl}/versions`,
+    'no matrix yet': `${emptyUrl}/matrix`,
+    'no queue': `${emptyUrl}/queue`,
+  })
+
+  test('every link of the pages of results leads somewhere, without scripts too', async () => {
+    const seen = new Set<string>()
+    const waiting = Object.values(labPaths()).filter((path) => path.startsWith(labUrl))
+    const crawledMax = 400
+    for (let path = waiting.shift(); path !== undefined && seen.size < crawledMax; path = waiting.shift()) {
+      if (seen.has(path)) continue
+      seen.add(path)
+      const response = await fetch(path)
+      assert.ok(response.ok, `${path}: ${response.status}`)
+      if (!response.headers.get('content-type')?.startsWith('text/html')) continue
+      const text = await response.text()
+      for (const [, href = ''] of text.matchAll(/<a [^>]*href="([^"#]+)[^"]*"/g)) {
+        const next = new URL(href.replaceAll('&amp;', '&'), path)
+        if (next.origin === labUrl && !seen.has(next.href)) waiting.push(next.href)
+      }
+    }
+    assert.ok(seen.size > 100, `${seen.size} pages`)
+  })
+
+  test('n walks through the errors of a log, and a link of a line leads to it', async () => {
+    await using page = await open(`${labUrl}/test/${lab.failingRun}/`)
+    await page.keyboard.press('n')
+    const first = await page.evaluate<string>('document.activeElement.closest("li").className')
+    assert.equal(first, 'line-error')
   })
 
   for (const theme of themes) {

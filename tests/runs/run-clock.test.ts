@@ -1,0 +1,210 @@
+/**
+ * The clock of the runs and retention, with a clock of the test's own: deadlines, reboots, machines that never asked, what
+ * ages out. Sources: RUNS "Verdicts", "Times", "Life of a run", "Commands" (retention).
+ */
+import assert from 'node:assert/strict'
+import { afterEach, beforeEach, test } from 'node:test'
+import type { Mac } from '../../src/domain/address.ts'
+import type { RunRow } from '../../src/store/run-rows.ts'
+import { openStateStore, type StateStore } from '../harness/state-store.ts'
+import { openTestParts, type TestParts } from '../harness/test-parts.ts'
+
+const person = { who: 'ann', from: 'socket', surface: 'cli' } as const
+const mac = '52:54:00:12:34:56' as Mac
+const other = '52:54:00:12:34:57' as Mac
+const minute = 60_000
+
+let store: StateStore
+let parts: TestParts
+let now: number
+
+beforeEach(async () => {
+  now = Date.parse('2026-11-23T08:00:00Z')
+  store = await openStateStore()
+  await open()
+  parts.file('smoke.test', '# pxemngr: timeout=30m grace=5m boot=20m retries=1\necho\n')
+  await parts.tests.sync()
+  await at(async () => {
+    await store.commit(person, (tx) => {
+      for (const [system, name, address] of [
+        [tx.nextId('system'), 'web01', mac],
+        [tx.nextId('system'), 'web02', other],
+      ] as const) {
+        tx.emit({ type: 'system.added', system, name })
+        tx.emit({ type: 'address.added', system, address: { kind: 'mac', text: address } })
+      }
+    })
+  })
+})
+afterEach(async () => {
+  await parts.close()
+  await store.close()
+})
+
+async function open(): Promise<void> {
+  parts = await openTestParts(store, () => now)
+}
+
+/** Records of `work` have the test's time. */
+async function at<T>(work: () => Promise<T>): Promise<T> {
+  store.at = new Date(now).toISOString()
+  return work()
+}
+
+const request = (system = 1) =>
+  at(() =>
+    store.commit(person, (tx) => {
+      const run = tx.nextId('run')
+      const test = tx.findTest('smoke')?.id ?? 0
+      tx.emit({ type: 'run.requested', run, system, test, attempt: 1, group: run, version: null })
+      return run
+    }),
+  )
+
+const send = (run: number, to: Mac = mac) =>
+  at(() =>
+    store.commit(person, (tx) =>
+      tx.emit({
+        type: 'run.sent',
+        run,
+        hash: 'ab',
+        mac: to,
+        ip: '10.0.0.1',
+        boot: null,
+        timeoutMs: 30 * minute,
+        graceMs: 5 * minute,
+        retries: 1,
+      }),
+    ),
+  )
+
+const get = (run: number): RunRow => {
+  const row = store.queries.getRun(run)
+  assert.ok(row)
+  return row
+}
+const standing = (run: number) => [get(run).state, get(run).verdict, store.queries.getDetail(run).reason]
+const look = () => at(() => parts.clock.look())
+const boot = (of: Mac, profile = 'local') =>
+  parts.lives.booted({ machine: { mac: of, ip: '10.0.0.1' }, systemId: of === mac ? 1 : 2, profile, atMs: now })
+const settle = () => new Promise((resolve) => setTimeout(resolve, 50))
+
+test('a sent run is lost at timeout and grace, not before; its retry waits at the head', async () => {
+  const run = await request()
+  await request()
+  await send(run)
+  now += 35 * minute
+  await look()
+  assert.deepEqual(standing(run), ['sent', null, null])
+  now += 1000
+  await look()
+  assert.deepEqual(standing(run), ['done', 'lost', 'silent'])
+  const [next] = store.queries.requestedOf([1], 10)
+  assert.deepEqual([next?.attempt, next?.group], [2, run])
+})
+
+test('after a restart every open run has its grace once more', async () => {
+  const run = await request()
+  await send(run)
+  now += 60 * minute
+  await parts.close()
+  await open()
+  await look()
+  assert.equal(get(run).state, 'sent')
+  assert.equal(parts.clock.deadlineMs(run), now + 5 * minute)
+  now += 5 * minute + 1
+  await look()
+  assert.equal(get(run).verdict, 'lost')
+})
+
+test('a boot of its machine loses a run, of another machine or before it was sent it does not', async () => {
+  now += minute
+  boot(mac)
+  const run = await request()
+  now += 1000
+  await send(run)
+  now += minute
+  boot(other)
+  await settle()
+  assert.equal(get(run).state, 'sent')
+  boot(mac)
+  await settle()
+  assert.deepEqual(standing(run), ['done', 'lost', 'rebooted'])
+})
+
+test('a loader that reads its configuration again is no second boot', async () => {
+  boot(mac)
+  now += 2000
+  const run = await request()
+  await send(run)
+  now += 2000
+  boot(mac)
+  await settle()
+  assert.equal(get(run).state, 'sent')
+})
+
+test('a machine that booted and was not heard of again: infra on the oldest run, with how far it got', async () => {
+  const [first, second] = [await request(), await request()]
+  now += minute
+  boot(mac, 'install')
+  parts.lives.sign({ mac, ip: undefined }, 'vmlinuz', now)
+  now += 20 * minute - 1
+  await look()
+  assert.equal(get(first).state, 'requested')
+  now += 2
+  await look()
+  const [state, verdict, reason] = standing(first)
+  assert.deepEqual([state, verdict], ['done', 'infra'])
+  assert.match(String(reason), /as far as vmlinuz/)
+  await look()
+  assert.equal(get(second).state, 'requested', 'one boot is one failure')
+})
+
+test('a machine that says something within the time is alive; a run asked for after the boot is not its failure', async () => {
+  const run = await request()
+  now += minute
+  boot(mac)
+  now += 15 * minute
+  parts.lives.sign({ mac, ip: undefined }, '/nexttest/', now)
+  now += 15 * minute
+  await look()
+  assert.equal(get(run).state, 'requested')
+  const later = await request(2)
+  boot(other)
+  now += 60 * minute
+  await look()
+  assert.equal(get(later).state, 'requested', 'asked for in the instant of the boot, not before')
+})
+
+test('retention: logs, rows and requests age apart, kept versions stay, a dry run changes nothing', async () => {
+  const done = async (version: string) => {
+    const run = await request()
+    const upload = await parts.uploads.begin(run)
+    const sink = await upload.beginLog()
+    await sink.write(Buffer.from(`V: ${version}\n`))
+    await at(() => upload.keep(person))
+    return run
+  }
+  const [old, kept] = [await done('1'), await done('2')]
+  const waiting = await request()
+  await at(() => store.commit(person, (tx) => tx.emit({ type: 'version.kept', version: tx.findVersion('2')?.id ?? 0 })))
+  now += 10 * 24 * 60 * minute
+  parts.keep.logsMs = 7 * 24 * 60 * minute
+  const { expire } = parts.parts.runs
+  assert.deepEqual(
+    (await expire(true)).map(({ run, what }) => [run, what]),
+    [[old, 'log']],
+  )
+  assert.ok(get(old).logKept)
+  await at(() => expire(false))
+  assert.equal(get(old).logKept, false)
+  assert.equal(await parts.folder.openLog(old), undefined)
+  const log = await parts.folder.openLog(kept)
+  assert.ok(log)
+  await log.close()
+  parts.keep.resultsMs = 9 * 24 * 60 * minute
+  await at(() => expire(false))
+  assert.equal(store.queries.getRun(old), undefined)
+  assert.equal(get(waiting).state, 'expired')
+  assert.equal(get(kept).state, 'done')
+})
