@@ -163,7 +163,7 @@ function answerLine(total: number, faults: number, failing: number, sick: number
   }
   const parts = [
     ...(failing > 0 ? [`${formatCount(failing)} of ${machines} failed to boot`] : []),
-    ...(sick > 0 ? [`${formatCount(sick)} ${sick === 1 ? 'gives' : 'give'} no results`] : []),
+    ...(sick > 0 ? [`${formatCount(sick)} of ${machines} ${sick === 1 ? 'gives' : 'give'} no results`] : []),
     ...(faults > 0 ? [`the server has ${plural(faults, 'fault')}`] : []),
   ]
   const line = parts.join(', and ')
