@@ -309,6 +309,7 @@ supervise() {
   limit=$(cat "$dir/timeout")
   began=$(cat "$dir/began" 2>/dev/null)
   elapsed=0
+  rm -f "$dir/stopped"
   send_progress &
   sender=$!
   while [ ! -e "$dir/status" ] && running; do
@@ -341,8 +342,10 @@ settle() {
 
 stop_sender() {
   [ -n "$sender" ] || return 0
+  : > "$dir/stopped"
   kill "$sender" 2>/dev/null
   wait "$sender" 2>/dev/null
+  rm -f "$dir/stopped"
   sender=
 }
 
@@ -419,7 +422,8 @@ send_progress() {
     progress_offset || exit
     progress_seek
   fi
-  while :; do
+  # The file as well as TERM: a signal that comes before a shell has its own trap is lost with the trap of its parent.
+  while [ ! -e "$dir/stopped" ]; do
     nap "$progress_every"
     while progress_piece; do :; done
   done
