@@ -172,7 +172,7 @@ async function start(
       testing.booted(identityOf(peer, macAt), decision)
     },
     onAnswered: (status) => answered.add(1, { status: `${Math.floor(status / 100)}xx` }),
-    onAsked: (peer, path) => testing.sign(identityOf(peer, macAt), path),
+    onAsked: ({ macs, ip, peer }, path) => testing.sign({ mac: macs[0], ip: ip ?? peer }, path),
   }
   const machines = createMachineUrls(machineOptions)
   const handout = testing.urls(machineOptions)
