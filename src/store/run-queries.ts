@@ -46,6 +46,8 @@ export interface RunQueries {
   requestedOf(systems: readonly number[], limit: number): RunRow[]
   /** Open runs of one state, oldest first. */
   openRuns(state: 'requested' | 'sent' | 'running', limit?: number): RunRow[]
+  /** Systems that have a run in one of these states. */
+  openSystems(states: readonly ('requested' | 'sent' | 'running')[]): Set<number>
   countOpen(): { readonly requested: number; readonly sent: number; readonly running: number }
   /** Sent or running runs past their deadline; none is, less than its grace after `readyMs`. */
   overdueRuns(nowMs: number, readyMs: number, limit: number): RunRow[]
@@ -132,6 +134,14 @@ export function createRunQueries(database: Database): RunQueries {
       ),
     openRuns: (state, limit = rowsMax) =>
       runsWhere(`WHERE r.state = ? AND ${isOpen} ORDER BY r.id LIMIT ?`, [state, limit]),
+    openSystems: (states) => {
+      const wanted = states.map(() => '?').join(', ')
+      return new Set(
+        all(`SELECT DISTINCT r.system FROM run r WHERE r.state IN (${wanted}) AND ${isOpen}`, states).map(([id]) =>
+          Number(id),
+        ),
+      )
+    },
     countOpen() {
       const counts = { requested: 0, sent: 0, running: 0 }
       for (const [state, rows] of all(`SELECT r.state, count(*) FROM run r WHERE ${isOpen} GROUP BY r.state`)) {
