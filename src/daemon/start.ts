@@ -16,11 +16,10 @@ import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from 
 import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
-import { createManagementApp } from '../http/app.ts'
+import type { ManagementOptions } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
 import { createMachineUrls, type MachineOptions } from '../http/machines.ts'
-import { loginPage, mountPages, problemPage } from '../http/pages.ts'
 import { createHttpServer } from '../http/server.ts'
 import type { createLog } from '../log.ts'
 import { createMetrics } from '../metrics.ts'
@@ -36,6 +35,7 @@ import { createTree } from '../tftp/tree.ts'
 import { version } from '../version.ts'
 import { become, getAccount, handOver } from './account.ts'
 import { collectDegradations } from './health.ts'
+import { createLater, listenLater } from './later.ts'
 import { closeServer, listenSocket, listenTcp, logRequests, reason } from './listeners.ts'
 import { createReach } from './reach.ts'
 import type { Stoppable } from './stop.ts'
@@ -176,13 +176,15 @@ async function start(
   }
   const machines = createMachineUrls(machineOptions)
   const handout = testing.urls(machineOptions)
-  const management = createManagementApp(daemon, {
+  const managed = createLater(async () => {
+    const { createManagement } = await import('../http/management.ts')
+    return createManagement(daemon, managementOptions)
+  })
+  const managementOptions: ManagementOptions = {
     log,
     metrics,
     anonymous: () => config.anonymous,
     secureCookie: () => config.publicUrl?.startsWith('https:') ?? false,
-    loginPage,
-    problemPage,
     mounts: [
       machines.mount,
       handout.mount,
@@ -195,20 +197,16 @@ async function start(
           publicUrl,
           log,
         }),
-      (app) => {
-        const pages = mountPages(app, daemon)
-        closers.push(() => pages.close())
-      },
     ],
-  })
+  }
   const servers: Server[] = []
   closers.push(async () => {
-    management.close()
+    managed.current?.close()
     await Promise.all(servers.map((server) => closeServer(server, graceMs)))
   })
   for (const { host, port } of config.http) {
     const server = createHttpServer(
-      management.app,
+      listenLater(managed, 'tcp', log),
       'tcp',
       (incoming, outgoing) => machines.first(incoming, outgoing) || handout.first(incoming, outgoing),
     )
@@ -216,7 +214,7 @@ async function start(
     logRequests(server, log)
     listeners.http.push(await listenTcp(server, host, port))
   }
-  const socketServer = createHttpServer(management.app, 'socket')
+  const socketServer = createHttpServer(listenLater(managed, 'socket', log), 'socket')
   servers.push(socketServer)
   logRequests(socketServer, log)
   await listenSocket(socketServer, config.socket)
@@ -228,6 +226,10 @@ async function start(
   ready = true
   notifySystemd(log)
   const list = (addresses: readonly string[]): string => addresses.join(',') || 'off'
+  // Machines are answered from now on; whoever manages them is a moment later.
+  setImmediate(() =>
+    managed.get().catch((error: unknown) => log.error('the management plane failed to load', { error })),
+  )
   log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems() })
   return {
     readyLine: `pxemngr ready tftp=${list(listeners.tftp)} http=${list(listeners.http)} socket=${config.socket}`,

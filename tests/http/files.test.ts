@@ -21,6 +21,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Hono } from 'hono'
 import type { HttpEnv } from '../../src/http/env.ts'
 import { mountBootFiles } from '../../src/http/files.ts'
+import { listenerOf } from '../../src/http/management.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { silentLog } from '../../src/log.ts'
 import { createAnswerBoot } from '../../src/profiles/answer.ts'
@@ -68,7 +69,7 @@ beforeEach(async () => {
     publicUrl: () => null,
     log: silentLog,
   })
-  server = createHttpServer(app, 'tcp')
+  server = createHttpServer(listenerOf(app, 'tcp'), 'tcp')
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 })
