@@ -16,6 +16,7 @@ import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from 
 import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
+import { stageOf } from '../domain/stage.ts'
 import { createManagementApp } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
@@ -194,6 +195,13 @@ async function start(
           findLoader: (name) => findAsset(`loaders/${name}`),
           publicUrl,
           log,
+          onDownload(download) {
+            transfers.downloaded(download)
+            const { outcome, from, name } = download
+            // A configuration has been counted when it was decided: it is where a boot begins.
+            if (outcome === 'done' && stageOf(name) !== 'configuration')
+              testing.sign(identityOf(from.address, macAt), name)
+          },
         }),
       (app) => {
         const pages = mountPages(app, daemon)

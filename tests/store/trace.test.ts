@@ -83,6 +83,36 @@ test('a menu that shows a picture and reads its configuration again is one boot'
   assert.equal((await boots(t, menu)).length, 1)
 })
 
+test('what a person may have downloaded joins the boot that is under way, and begins none', async (t) => {
+  const joins = { joins: true, mac: undefined }
+  const preseed = step('/boot/preseed.cfg', joins)
+  assert.deepEqual(await boots(t, [preseed]), [])
+  const script = [...pxelinux, step('/boot/vmlinuz'), preseed, step('/boot/grub/grub.cfg', joins)]
+  assert.deepEqual(await boots(t, script), [script.map(({ name }) => name)], 'also a configuration after the kernel')
+  const late = step('/boot/preseed.cfg', { ...joins, at: pauseMs + 10_000 })
+  assert.deepEqual(await boots(t, [...pxelinux, late]), [pxelinux.map(({ name }) => name)])
+})
+
+test('a file read over HTTP part by part is one step with all its bytes', async (t) => {
+  const database = await openDatabase()
+  t.after(() => database.close())
+  createTraceSchema(database)
+  const log = createBootLog(createBootTables(database))
+  const part = (at: number): TraceStep =>
+    step('/boot/live.iso', { at, detail: 'in parts', sizeBytes: 1000, sentBytes: 100, durationMs: 5 })
+  log.add([step('/ipxe/'), part(10), part(20), part(30), step('/boot/other'), part(50)])
+  const [boot] = log.boots({ limit: 1 })
+  assert.deepEqual(
+    boot?.steps.map(({ name, sentBytes, durationMs }) => [name, sentBytes, durationMs]),
+    [
+      ['/ipxe/', 9, 1],
+      ['/boot/live.iso', 300, 25],
+      ['/boot/other', 9, 1],
+      ['/boot/live.iso', 100, 5],
+    ],
+  )
+})
+
 test('silence longer than the pause ends a boot', async (t) => {
   const late = step('vmlinuz', { at: pauseMs + 10_000 })
   assert.equal((await boots(t, [...pxelinux, late])).length, 2)
@@ -158,6 +188,7 @@ test('a batch for the worker holds each step as it was', () => {
     { ...step('pxelinux.cfg/01-52-54-00-00-00-01'), profile: 'install', systemId: 0, at: 1_790_000_000_000 },
     { ...step('missing'), mac: undefined, profile: undefined, systemId: undefined, sizeBytes: null, detail: 'no file' },
     { ...step('/ipxe/'), ip: '2001:db8::1', profile: undefined, systemId: undefined, sizeBytes: 0, durationMs: 0.5 },
+    { ...step('/boot/preseed.cfg'), profile: undefined, systemId: undefined, joins: true },
   ]
   const batch = new StepBatchWriter()
   for (const one of steps) batch.add(one)
