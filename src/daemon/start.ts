@@ -84,6 +84,9 @@ async function start(
   const account = config.user === null || process.getuid?.() !== 0 ? undefined : getAccount(config.user)
   // Before the state exists: a first start that fails half-way is still the first one the next time.
   if (makeFolders(config)) await populate(config)
+  // Closed last, since its thread may hang on a dead disk: the journal must not wait for that.
+  const trace = openTrace({ dataDir: config.dataDir, log })
+  closers.push(() => trace.close())
   const store = await openStore({ dataDir: config.dataDir, log })
   closers.push(() => store.close())
   store.onApplied((record) => logChange(record, store, log))
@@ -96,8 +99,6 @@ async function start(
   closers.push(() => profiles.close())
   const testing = await openTesting(store, log, () => config)
   closers.push(() => testing.close())
-  const trace = openTrace({ dataDir: config.dataDir, log })
-  closers.push(() => trace.close())
 
   const startedMs = Date.now()
   const transfers = createTransferLog(trace)
@@ -128,7 +129,7 @@ async function start(
     listeners,
     loaders: listAssets('loaders'),
     neighbourIp: (mac) => neighbours.ipOf(mac),
-    degraded: () => [...collectDegradations(store, profiles).faults, ...testing.faults()],
+    degraded: () => [...collectDegradations(store, profiles).faults, ...testing.faults(), ...trace.faults()],
     notices: () => collectDegradations(store, profiles).notices,
     transfers: () => ({ active: tftp?.active() ?? 0, recent: transfers.recent() }),
     boots: async (query) => (await trace.boots(query)).map((boot) => ({ ...boot })),

@@ -3,9 +3,11 @@
  * Source: DESIGN "State" (trace), "Boot" (a boot: requests in order, bytes, times, how it ended).
  */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ask, readSmall } from '../harness/api.ts'
@@ -26,8 +28,8 @@ const ipxe = { 'user-agent': 'iPXE/1.21.1+git' }
 const kernel = randomBytes(3_000_000)
 
 /** A daemon with one machine, which is whoever asks from here, and a kernel for it. */
-async function started(t: TestContext): Promise<RunningDaemon> {
-  const daemon = await serve()
+async function started(t: TestContext, dataDir?: string): Promise<RunningDaemon> {
+  const daemon = await serve(dataDir === undefined ? {} : { dataDir })
   t.after(() => daemon.close())
   await daemon.must('addsystem', 'node1', mac)
   writeFileSync(join(daemon.dataDir, 'profiles', 'install.prof'), 'default a\nlabel a\nkernel vmlinuz\n')
@@ -100,4 +102,52 @@ test('a kernel that was cut off is a step that says how far it came', async (t) 
   )
   assert.equal(step.outcome, 'aborted')
   assert.ok(step.sentBytes < 64 * 1024 * 1024)
+})
+
+test('a timeline that does not answer is one line of status and of the page, boots go on, and it comes back', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'pxemngr-timeline-'))
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }))
+  // Whoever opens it for reading waits until somebody writes: as a file on a dead mount.
+  const fifo = join(dataDir, 'trace.sqlite')
+  execFileSync('mkfifo', [fifo])
+  const daemon = await started(t, dataDir)
+  const config = `pxelinux.cfg/01-${mac.replaceAll(':', '-')}`
+  const line = 'the boot timeline is not available: it does not answer'
+  await readSmall(daemon.tftpPort, config)
+  const asked = await ask({ url: daemon.url }, '/api/v1/boots')
+  assert.equal(asked.status, 503)
+  assert.equal((asked.json as { detail: string }).detail, line)
+  assert.ok('text' in (await readSmall(daemon.tftpPort, config)), 'boots go on')
+  const { status, stdout } = await daemon.run(['status'])
+  assert.equal(status, 1)
+  assert.equal(stdout.split('\n').filter((each) => each.includes(line)).length, 1, stdout)
+  assert.equal(daemon.logLines().filter((each) => String(each['message'] ?? each['msg']).includes(line)).length, 1)
+  const page = await ask({ url: daemon.url }, '/system/1/', { headers: { accept: 'text/html' } })
+  assert.equal(page.status, 200)
+  assert.match(page.text, /The record of boots does not answer just now/)
+
+  writeFileSync(fifo, '') // what waited goes on: nothing is in it, so it is set aside
+  await until(
+    async () => ((await daemon.run(['status'])).status === 0 ? true : undefined),
+    20_000,
+    () => daemon.log(),
+  )
+  const [boot] = await boots(daemon)
+  assert.equal(boot?.steps.length, 2, 'the steps of meanwhile are there')
+})
+
+test('a timeline that hangs does not hold up the stop', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'pxemngr-timeline-'))
+  t.after(() => rmSync(dataDir, { recursive: true, force: true }))
+  execFileSync('mkfifo', [join(dataDir, 'trace.sqlite')])
+  const daemon = await started(t, dataDir)
+  await readSmall(daemon.tftpPort, 'nothing')
+  assert.equal((await ask({ url: daemon.url }, '/api/v1/boots')).status, 503)
+  await daemon.stop() // throws if it takes too long
+  const last =
+    readFileSync(join(dataDir, 'journal', '1.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .at(-1) ?? ''
+  assert.match(last, /daemon\.stopped/, 'the journal was closed')
 })

@@ -13,6 +13,7 @@ import type { TraceStep } from '../../src/store/boot-timeline.ts'
 import { type Database, openDatabase } from '../../src/store/sqlite.ts'
 import { openTrace, type Trace } from '../../src/store/trace.ts'
 import { readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
+import { until } from '../harness/process.ts'
 import { makeFolder } from '../harness/store-folder.ts'
 
 const mac = '52:54:00:00:00:01'
@@ -244,4 +245,39 @@ test('without a step no worker is started and nothing is written', async (t) => 
   const dir = makeFolder(t)
   await start(t, dir).close()
   assert.deepEqual(readdirSync(dir), [])
+})
+
+test('a worker that fails says so, refuses questions, and is started again with what it had saved', async (t) => {
+  const dir = makeFolder(t)
+  const saved = start(t, dir)
+  saved.step(step('pxelinux.0'))
+  await saved.close()
+
+  const errors: string[] = []
+  const restartMs = 300
+  const trace = openTrace({ dataDir: dir, log: { ...silentLog, error: (text) => void errors.push(text) }, restartMs })
+  t.after(() => trace.close())
+  assert.equal((await trace.boots({ limit: 5 })).length, 1)
+  assert.deepEqual(trace.faults(), [])
+  // No step has such a time: the worker's database refuses it, and the thread ends by that.
+  trace.step(step('vmlinuz', { at: Number.NaN, ip: '10.0.0.9', mac: undefined }))
+  const line = /^the boot timeline is not available: .*constraint failed.*; it is started again in 1 s$/
+  await assert.rejects(trace.boots({ limit: 5 }), { name: 'Refusal', kind: 'unavailable', message: line })
+  assert.match(trace.faults().join(), line)
+  assert.equal(errors.length, 1, 'one line')
+  await assert.rejects(trace.boots({ limit: 5 }), { message: line }, 'at once, as long as it is not there')
+  const again = await until(
+    () => (trace.faults().length === 0 ? true : undefined),
+    20_000,
+    () => errors.join(),
+  )
+  assert.ok(again)
+  const [boot] = await trace.boots({ limit: 5 })
+  assert.deepEqual(
+    boot?.steps.map(({ name }) => name),
+    ['pxelinux.0'],
+  )
+  trace.step(step('vmlinuz', { at: 2000 }))
+  assert.equal((await trace.boots({ limit: 5 }))[0]?.steps.length, 2, 'it goes on')
+  assert.equal(errors.length, 1)
 })
