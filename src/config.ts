@@ -8,6 +8,7 @@
 import { isAbsolute, join, resolve } from 'node:path'
 import { type Config, fields, type Key, keys, type Surroundings } from './config/keys.ts'
 import { systemConfigFile } from './config/places.ts'
+import { refusePrivilegedPorts } from './config/privileged-ports.ts'
 import { readEnvironment, readFlags, readToml, type Setting } from './config/source.ts'
 import { quote } from './domain/address.ts'
 import { Refusal } from './domain/errors.ts'
@@ -58,7 +59,8 @@ export async function loadConfig(input: LoadInput): Promise<LoadedConfig> {
     origins.set(setting.field, setting.source)
   }
   const config = withDefaults(chosen, input)
-  if (config.user !== null && input.uid !== 0) {
+  if (input.uid === 0) refusePrivilegedPorts(config, input.readFile)
+  else if (config.user !== null) {
     warnings.push(`user ${quote(config.user)} is ignored: only root can become another account`)
   }
   return {

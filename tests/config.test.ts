@@ -287,6 +287,27 @@ describe('values', () => {
     assert.match(said, /^socket ".*" is too long: socket is a path of at most 107 bytes/)
   })
 
+  it('`tftp-ports` below what an ordinary account may bind is refused with `user`, which binds them later', async () => {
+    const argv = ['--user', 'pxe', '--tftp-ports', '1000-2000']
+    const line = await refusal({ argv })
+    assert.match(line, /tftp-ports "1000-2000" is not allowed with user "pxe".* below 1024.*CAP_NET_BIND_SERVICE/)
+    await load({ argv: ['--user', 'pxe', '--tftp-ports', '1024-2000'] })
+    await load({ argv: ['--tftp-ports', '1000-2000'] })
+    for (const more of ['--tftp-single-port', '--tftp=off', '--user=none']) await load({ argv: [...argv, more] })
+    await load({ argv, uid: 7, env: { HOME: '/h' } })
+  })
+
+  it('what an ordinary account may bind is what this kernel says', async () => {
+    const start = (text: string): Given => ({
+      argv: ['--user', 'pxe', '--tftp-ports', '900-950'],
+      files: { '/proc/sys/net/ipv4/ip_unprivileged_port_start': text },
+    })
+    await load(start('900\n'))
+    await load(start('0\n'))
+    assert.match(await refusal(start('901\n')), /below 901/)
+    assert.match(await refusal(start('nonsense')), /below 1024/)
+  })
+
   it('`user` without root is a warning', async () => {
     const { warnings } = await load({ uid: 7, env: { HOME: '/h' }, argv: ['--user', 'pxe'] })
     assert.match(warnings.join(), /only root/)

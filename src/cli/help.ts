@@ -37,6 +37,7 @@ export function formatCommandHelp(form: Form, color: boolean, flags: readonly st
     `Usage: ${usageOf(form)}`,
     '',
     `${form.summary}.`,
+    ...(form.about === undefined ? [] : ['', ...form.about]),
     ...own,
     ...(flags.length === 0 ? [] : ['', heading('Flags', color), ...flags]),
     '',

@@ -1,13 +1,18 @@
 /**
- * `backup`: everything the daemon knows as one file, streamed while it goes on working; the client writes it.
- * What is in it is the store's; `restore` reads it. Source: CONTRACT "Command line" (`backup`), role admin.
+ * `backup`: the whole journal as one file, streamed while the daemon goes on working; the client writes it. What is in it
+ * is the store's; `restore` reads it. Files that people or machines wrote are not in it, which help says. Source: CONTRACT "Command line" (`backup`), role admin.
  */
 import { defineCommand } from './definition.ts'
 import { nothing } from './schema.ts'
 
 export const backup = defineCommand({
   name: 'backup',
-  summary: 'Write everything the daemon knows to a file',
+  summary: 'Write the whole journal to a file: systems, decisions, runs, verdicts, tokens, history',
+  about: [
+    'Not in it are the files beside the journal: profiles-dir, tests-dir, tftp-root and results-dir (the logs and attachments',
+    'of results). Copy these folders as they are, results-dir after the backup, so that it holds every log that the backup',
+    'names. To get all back: put the folders where they were, `pxemngr restore FILE`, start the daemon.',
+  ],
   usage: 'pxemngr backup <file>',
   positionals: [{ key: 'file', usage: '<file>', required: true, complete: 'file' }],
   options: [],

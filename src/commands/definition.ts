@@ -67,6 +67,8 @@ export interface Form {
   /** `addsystem`, or two words: `token add` (URL `token/add`). */
   readonly name: string
   readonly summary: string
+  /** What whoever asks for help has to know beyond it, a line each. */
+  readonly about?: readonly string[]
   /** 0.8's literal usage line without `Usage: `, such as `pxemngr addsystem <system name> <MAC> [<MAC2>...]`. */
   readonly usage?: string
   readonly positionals: readonly Positional[]

@@ -37,6 +37,9 @@ export const localForms: readonly Form[] = [
   {
     name: 'restore',
     summary: 'Fill an empty data directory from a backup; the daemon is stopped',
+    about: [
+      'Folders that a backup does not hold (profiles, tests, tftpboot, results) may be there already and stay as they are.',
+    ],
     positionals: [{ key: 'file', usage: '<file>', required: true, complete: 'file' }],
     options: dataDirectory,
     examples: [

@@ -16,6 +16,7 @@ import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from 
 import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
+import { stageOf } from '../domain/stage.ts'
 import type { ManagementOptions } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
@@ -83,6 +84,9 @@ async function start(
   const account = config.user === null || process.getuid?.() !== 0 ? undefined : getAccount(config.user)
   // Before the state exists: a first start that fails half-way is still the first one the next time.
   if (makeFolders(config)) await populate(config)
+  // Closed last, since its thread may hang on a dead disk: the journal must not wait for that.
+  const trace = openTrace({ dataDir: config.dataDir, log })
+  closers.push(() => trace.close())
   const store = await openStore({ dataDir: config.dataDir, log })
   closers.push(() => store.close())
   store.onApplied((record) => logChange(record, store, log))
@@ -95,8 +99,6 @@ async function start(
   closers.push(() => profiles.close())
   const testing = await openTesting(store, log, () => config)
   closers.push(() => testing.close())
-  const trace = openTrace({ dataDir: config.dataDir, log })
-  closers.push(() => trace.close())
 
   const startedMs = Date.now()
   const transfers = createTransferLog(trace)
@@ -127,7 +129,7 @@ async function start(
     listeners,
     loaders: listAssets('loaders'),
     neighbourIp: (mac) => neighbours.ipOf(mac),
-    degraded: () => [...collectDegradations(store, profiles).faults, ...testing.faults()],
+    degraded: () => [...collectDegradations(store, profiles).faults, ...testing.faults(), ...trace.faults()],
     notices: () => collectDegradations(store, profiles).notices,
     transfers: () => ({ active: tftp?.active() ?? 0, recent: transfers.recent() }),
     boots: async (query) => (await trace.boots(query)).map((boot) => ({ ...boot })),
@@ -196,6 +198,13 @@ async function start(
           findLoader: (name) => findAsset(`loaders/${name}`),
           publicUrl,
           log,
+          onDownload(download) {
+            transfers.downloaded(download)
+            const { outcome, from, name } = download
+            // A configuration has been counted when it was decided: it is where a boot begins.
+            if (outcome === 'done' && stageOf(name) !== 'configuration')
+              testing.sign(identityOf(from.address, macAt), name)
+          },
         }),
     ],
   }

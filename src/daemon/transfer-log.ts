@@ -7,6 +7,7 @@
 import { type Mac, macOfPath, parseMac } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import type { JournalRecord } from '../domain/event.ts'
+import type { Download } from '../http/download.ts'
 import type { Trace } from '../store/trace.ts'
 import type { Requester, TransferRecord } from '../tftp/resolution.ts'
 
@@ -21,6 +22,8 @@ export interface TransferLog {
   add(record: TransferRecord, from: Requester | undefined): void
   /** A machine was given its configuration over HTTP. */
   httpStep(name: string, peer: string, decision: Decision): void
+  /** A download over HTTP is over. */
+  downloaded(download: Download): void
   /** A machine's own report was kept. */
   reported(record: JournalRecord): void
   /** Newest first. */
@@ -71,6 +74,18 @@ export function createTransferLog(trace: Trace): TransferLog {
         detail: '',
         profile: decision.profile,
         systemId: decision.system?.id,
+      })
+    },
+    downloaded({ from, ...step }) {
+      const decision = pending.get(from)
+      if (decision) pending.delete(from)
+      const { name, startedMs, sizeBytes, sentBytes, durationMs, outcome, detail } = step
+      trace.step({
+        ...{ at: startedMs, mac: macOfName(name), ip: from.address, kind: 'http', name },
+        ...{ sizeBytes, sentBytes, durationMs, outcome, detail },
+        profile: decision?.profile,
+        systemId: decision?.system?.id,
+        joins: from.preview,
       })
     },
     reported({ at, actor, events }) {

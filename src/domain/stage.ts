@@ -18,6 +18,9 @@ const stages: readonly (readonly [RegExp, Stage])[] = [
   [/\.(0|n12|pxe|kpxe|kkpxe|efi)$/i, 'loader'],
 ]
 
+/** Detail of a download that asked for a part of the file: many of them may be one file, read block by block. */
+export const partDetail = 'in parts'
+
 export function stageOf(name: string): Stage {
   return stages.find(([pattern]) => pattern.test(name))?.[1] ?? 'file'
 }

@@ -36,8 +36,17 @@ export interface FileReader {
   close(fd: number): Promise<void>
   /** Bytes `start` to before `end`, in chunks; fails if the file has become shorter. */
   chunks(fd: number, start: number, end: number): AsyncGenerator<Uint8Array<ArrayBuffer>>
-  /** As `chunks`, into a response whose header is out; ends it, or cuts it where the file has become shorter. */
-  send(fd: number, start: number, end: number, outgoing: ServerResponse): Promise<void>
+  /**
+   * As `chunks`, into a response whose header is out; ends it, or cuts it where the file has become shorter. `onSent`: how
+   * many bytes the kernel has taken so far, told once for each chunk.
+   */
+  send(
+    fd: number,
+    start: number,
+    end: number,
+    outgoing: ServerResponse,
+    onSent?: (bytes: number) => void,
+  ): Promise<void>
 }
 
 export function createFileReader(): FileReader {
@@ -81,7 +90,7 @@ export function createFileReader(): FileReader {
         yield buffer
       }
     },
-    async send(fd, start, end, outgoing) {
+    async send(fd, start, end, outgoing, onSent) {
       transfers += 1
       const gone = new Promise<void>((resolve) => outgoing.once('close', resolve))
       try {
@@ -93,12 +102,15 @@ export function createFileReader(): FileReader {
         for (let at = start; at < end && !outgoing.destroyed; turn += 1) {
           const chunk = (buffers[turn % 2] ?? Buffer.allocUnsafeSlow(size)).subarray(0, Math.min(size, end - at))
           await fill(fd, chunk, at)
-          at += chunk.length
           await written
+          if (!outgoing.destroyed) onSent?.(at - start)
+          at += chunk.length
           written = Promise.race([write(outgoing, chunk), gone])
         }
         await written
-        if (!outgoing.destroyed) outgoing.end()
+        if (outgoing.destroyed) return
+        onSent?.(end - start)
+        outgoing.end()
       } catch (error) {
         // A short answer must not look whole.
         outgoing.destroy()

@@ -7,10 +7,12 @@
  */
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { partDetail } from '../domain/stage.ts'
 import type { Log } from '../log.ts'
 import type { NotOpened, OpenedFile } from '../tftp/jail.ts'
-import type { Resolve } from '../tftp/resolution.ts'
+import type { Requester, Resolve } from '../tftp/resolution.ts'
 import { baseUrl } from './caller.ts'
+import { beginDownload, type Download, type DownloadEnd, type EndDownload, endWithResponse } from './download.ts'
 import type { HttpApp, HttpContext } from './env.ts'
 import { createFileReader, TooManyReads } from './file-read.ts'
 import { type Part, selectPart } from './range.ts'
@@ -23,6 +25,8 @@ export interface BootFileOptions {
   readonly findLoader: (name: string) => Uint8Array | undefined
   readonly publicUrl: () => string | null
   readonly log: Log
+  /** Each download when it is over, refused ones included. */
+  readonly onDownload?: (download: Download) => void
   readonly nowMs?: () => number
 }
 
@@ -56,62 +60,85 @@ export function mountBootFiles(app: HttpApp, options: BootFileOptions): void {
     }
     const name = nameOf(c.req.path)
     if (name === undefined) return c.text('the path is not well encoded', 400)
-    const meaning = options.resolve(name, {
+    const from: Requester = {
       address: c.get('peer'),
       port: 0,
       local: c.get('local'),
       url: baseUrl(options.publicUrl(), c.req.header('host'), c.get('local'), c.get('localPort')),
       preview: !bootProgram.test(c.req.header('user-agent') ?? ''),
-    })
+    }
+    const end = beginDownload(c, from, options.onDownload, nowMs)
+    const meaning = options.resolve(name, from)
     switch (meaning.kind) {
       case 'error':
+        end({ outcome: 'refused', sizeBytes: null, sentBytes: 0, detail: meaning.text })
         return c.text(meaning.text, 404, { 'cache-control': 'no-store' })
       case 'bytes':
-        return answerBytes(c, meaning.bytes, tagOf(meaning.bytes), plainText)
+        return answerBytes(c, meaning.bytes, tagOf(meaning.bytes), plainText, end)
       case 'file':
-        return answerPath(c, meaning.path)
+        return answerPath(c, meaning.path, end)
       default:
         return meaning satisfies never
     }
   })
 
-  async function answerPath(c: HttpContext, path: string): Promise<Response> {
+  async function answerPath(c: HttpContext, path: string, end: EndDownload): Promise<Response> {
     const { root, linkTargets } = options.places()
     let opened: OpenedFile | NotOpened
     try {
       opened = await reader.openInside(root, linkTargets, path)
     } catch (error) {
       if (!(error instanceof TooManyReads)) throw error
+      end({ outcome: 'refused', sizeBytes: null, sentBytes: 0, detail: error.message })
       return c.text(error.message, 503, { 'retry-after': '1' })
     }
-    if ('fd' in opened) return answerFile(c, path, opened)
+    if ('fd' in opened) return answerFile(c, path, opened, end)
     const loader = opened.why === 'missing' ? options.findLoader(path) : undefined
-    if (!loader) return c.text(`${path}: ${opened.detail}`, statusOf(opened), { 'cache-control': 'no-store' })
+    if (!loader) {
+      const outcome = opened.why === 'failed' ? 'failed' : 'refused'
+      end({ outcome, sizeBytes: null, sentBytes: 0, detail: opened.detail })
+      return c.text(`${path}: ${opened.detail}`, statusOf(opened), { 'cache-control': 'no-store' })
+    }
     const tag = loaderTags.get(path) ?? tagOf(loader)
     loaderTags.set(path, tag)
-    return answerBytes(c, loader, tag, typeOf(path))
+    return answerBytes(c, loader, tag, typeOf(path), end)
   }
 
-  async function answerFile(c: HttpContext, path: string, file: OpenedFile): Promise<Response> {
+  async function answerFile(c: HttpContext, path: string, file: OpenedFile, end: EndDownload): Promise<Response> {
     let streamed = false
+    let sentBytes = 0
     try {
       const tag = tagOf(file.identity)
       const etag = nowMs() - file.modifiedMs < youngMs ? `W/${tag}` : tag
       const part = selectPart(c.req.method, (header) => c.req.header(header), { ...file, etag })
       const headers = headersOf(part, typeOf(path), file.sizeBytes)
-      if (!hasBody(c, part)) return new Response(null, { status: part.status, headers })
+      const ended = endOf(part, file.sizeBytes)
+      if (!hasBody(c, part)) {
+        end(ended)
+        return new Response(null, { status: part.status, headers })
+      }
       const { outgoing } = c.env
       if (outgoing) {
         outgoing.writeHead(part.status, headers)
-        await reader.send(file.fd, part.start, part.end, outgoing)
+        await reader.send(file.fd, part.start, part.end, outgoing, (bytes) => {
+          sentBytes = bytes
+        })
+        end(sentBytes === part.end - part.start ? { ...ended, sentBytes } : { ...ended, outcome: 'aborted', sentBytes })
         return alreadySent()
       }
       streamed = true
       const chunks = Readable.from(reader.chunks(file.fd, part.start, part.end))
       chunks.once('close', () => void reader.close(file.fd))
+      end({ ...ended, sentBytes: part.end - part.start })
       return new Response(Readable.toWeb(chunks) as ReadableStream, { status: part.status, headers })
     } catch (error) {
       if (!c.env.outgoing?.headersSent) throw error
+      end({
+        outcome: 'failed',
+        sizeBytes: file.sizeBytes,
+        sentBytes,
+        detail: error instanceof Error ? error.message : String(error),
+      })
       options.log.warn('a file was cut off', { path, peer: c.get('peer'), error })
       return alreadySent()
     } finally {
@@ -121,15 +148,28 @@ export function mountBootFiles(app: HttpApp, options: BootFileOptions): void {
 }
 
 /** Bytes in memory: a computed answer, which has no time, or a loader. */
-function answerBytes(c: HttpContext, bytes: Uint8Array, etag: string, type: string): Response {
+function answerBytes(c: HttpContext, bytes: Uint8Array, etag: string, type: string, end: EndDownload): Response {
   const file = { sizeBytes: bytes.length, etag, modifiedMs: undefined }
   const part = selectPart(c.req.method, (header) => c.req.header(header), file)
-  const body = hasBody(c, part) ? Buffer.from(bytes.subarray(part.start, part.end)) : null
+  const sentBytes = hasBody(c, part) ? part.end - part.start : 0
+  endWithResponse(c, end, { ...endOf(part, bytes.length), sentBytes })
+  const body = sentBytes > 0 ? Buffer.from(bytes.subarray(part.start, part.end)) : null
   return new Response(body, { status: part.status, headers: headersOf(part, type, bytes.length) })
 }
 
 function hasBody(c: HttpContext, part: Part): boolean {
   return c.req.method === 'GET' && part.end > part.start
+}
+
+/** How the download ends if all goes well. */
+function endOf(part: Part, sizeBytes: number): DownloadEnd {
+  const refused = part.status === 416
+  const detail: Readonly<Record<number, string>> = {
+    206: partDetail,
+    304: 'not changed since the last time',
+    416: `not within the ${sizeBytes} bytes of the file`,
+  }
+  return { outcome: refused ? 'refused' : 'done', sizeBytes, sentBytes: 0, detail: detail[part.status] ?? '' }
 }
 
 function headersOf(part: Part, type: string, sizeBytes: number): Record<string, string> {

@@ -16,7 +16,7 @@ import { atLine, isFile, profileNames, readSmallFile, sameFile } from '../profil
 import { compileTemplate, type Template, TemplateFault } from '../profiles/template.ts'
 
 export const testSuffix = '.test'
-const suiteSuffix = '.suite'
+export const suiteSuffix = '.suite'
 export const waitTest = 'wait'
 
 /** What the configuration says where a test says nothing, ms. */

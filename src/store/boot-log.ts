@@ -5,10 +5,12 @@
  *   - the machine was silent for `pauseMs`,
  *   - it asks for a loader or a configuration after it had got a kernel or had reported: it has restarted,
  *   - it asks for a loader again that this boot had asked for before its configuration: it booted from disk and is back.
+ * A step that only joins goes to the boot that is under way, or nowhere. Parts of one file that follow each other over HTTP
+ * (a loader that reads an image block by block) are one step.
  * Size probes and chains of loaders (ROM → iPXE, shim → GRUB) stay in one boot. A machine is known by MAC, before that by
  * IP address. Not durable and not owed to anybody: `trace.ts`. Source: DESIGN "State" (trace), terms in "Boot".
  */
-import { type Stage, stageOf } from '../domain/stage.ts'
+import { partDetail, type Stage, stageOf } from '../domain/stage.ts'
 import type { BootState, BootTables } from './boot-tables.ts'
 import type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
 
@@ -117,7 +119,9 @@ export function createBootLog(tables: BootTables): BootLog {
   const addOne = (step: TraceStep): void => {
     const stage = stageOf(step.name)
     let boot = latestFor(step)
-    if (!boot || beginsNew(boot, step, stage)) boot = begin(step)
+    if (step.joins) {
+      if (!boot || step.at - boot.endedMs > pauseMs) return
+    } else if (!boot || beginsNew(boot, step, stage)) boot = begin(step)
     touch(boot)
     if (boot.mac === null && step.mac !== undefined) become(boot, step.mac)
     if (boot.ip !== step.ip) move(boot, step.ip)
@@ -126,6 +130,7 @@ export function createBootLog(tables: BootTables): BootLog {
     boot.endedMs = Math.max(boot.endedMs, Math.round(step.at + step.durationMs))
     boot.kernel ||= stage === 'report' || (stage === 'file' && boot.configured && step.outcome === 'done')
     boot.configured ||= stage === 'configuration'
+    if (goesOn(boot, step)) return
     if (boot.steps >= stepsPerBoot) {
       boot.more++
       return
@@ -167,6 +172,19 @@ export function createBootLog(tables: BootTables): BootLog {
       return tables.boots(query)
     },
   }
+}
+
+/** Whether the step is the next part of the file that the boot's last one got a part of; it is then added to that one. */
+function goesOn({ unsaved }: Latest, step: TraceStep): boolean {
+  const last = unsaved.at(-1)
+  if (!last || last.name !== step.name || !isPart(last) || !isPart(step)) return false
+  const durationMs = step.at + step.durationMs - last.at
+  unsaved[unsaved.length - 1] = { ...last, sentBytes: last.sentBytes + step.sentBytes, durationMs }
+  return true
+}
+
+function isPart({ kind, outcome, detail }: TraceStep): boolean {
+  return kind === 'http' && outcome === 'done' && detail === partDetail
 }
 
 function beginsNew(boot: Latest, step: TraceStep, stage: Stage): boolean {

@@ -23,6 +23,8 @@ export interface TraceStep {
   /** Profile that was decided, where the step was a configuration. */
   readonly profile?: string | undefined
   readonly systemId?: number | undefined
+  /** Belongs to a boot if one is under way and begins none: a program that downloads may be a person's. */
+  readonly joins?: boolean | undefined
 }
 
 export interface Boot {
@@ -35,7 +37,7 @@ export interface Boot {
   readonly startedMs: number
   readonly endedMs: number
   /** In order, at most `stepsPerBoot`. */
-  readonly steps: readonly Omit<TraceStep, 'mac' | 'ip' | 'systemId' | 'profile'>[]
+  readonly steps: readonly Omit<TraceStep, 'mac' | 'ip' | 'systemId' | 'profile' | 'joins'>[]
   /** Steps that were not kept. */
   readonly more: number
 }

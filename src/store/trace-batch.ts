@@ -8,7 +8,7 @@
 import type { TraceStep } from './boot-timeline.ts'
 
 export interface StepBatch {
-  /** at, kind (0 TFTP, 1 HTTP), size, sent, duration, system */
+  /** at, kind (0 TFTP, 1 HTTP, 2 HTTP that joins), size, sent, duration, system */
   readonly numbers: readonly number[]
   /** MAC, IP, name, outcome, detail, profile */
   readonly texts: readonly string[]
@@ -26,7 +26,14 @@ export class StepBatchWriter implements StepBatch {
 
   add(step: TraceStep): void {
     const { at, kind, sizeBytes, sentBytes, durationMs, systemId } = step
-    this.numbers.push(at, kind === 'tftp' ? 0 : 1, sizeBytes ?? absent, sentBytes, durationMs, systemId ?? absent)
+    this.numbers.push(
+      at,
+      kind === 'tftp' ? 0 : step.joins ? 2 : 1,
+      sizeBytes ?? absent,
+      sentBytes,
+      durationMs,
+      systemId ?? absent,
+    )
     this.texts.push(step.mac ?? '', step.ip, step.name, step.outcome, step.detail, step.profile ?? '')
     this.count++
   }
@@ -53,6 +60,7 @@ export function readBatch({ numbers, texts }: StepBatch): TraceStep[] {
       detail,
       profile: profile || undefined,
       systemId: systemId === absent ? undefined : systemId,
+      ...(kind === 2 ? { joins: true } : {}),
     })
   }
   return steps

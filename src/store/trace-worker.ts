@@ -21,6 +21,8 @@ export type TraceRequest =
   | { readonly kind: 'close' }
 
 export type TraceAnswer =
+  /** The file has been read: what comes now is answered. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'taken'; readonly count: number }
   | { readonly kind: 'boots'; readonly id: number; readonly boots: readonly Boot[] }
   | { readonly kind: 'warning'; readonly text: string }
@@ -56,6 +58,7 @@ async function main(path: string): Promise<void> {
   const warn = (text: string) => say({ kind: 'warning', text })
   const database = await openTraceFile(path, warn)
   const log = createBootLog(createBootTables(database))
+  say({ kind: 'ready' })
   let changed = false
   const save = () => {
     if (!changed) return

@@ -89,7 +89,7 @@ export async function openTftpServer(options: TftpServerOptions): Promise<TftpSe
   }, log)
   listeners.open(options.listen)
   try {
-    // A range may lie where only the first account may bind.
+    // A range that cannot be had is told at the start, not to the first machine.
     if (ports.main && !singlePort) pools.open()
   } catch (error) {
     listeners.close()

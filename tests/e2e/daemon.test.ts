@@ -314,6 +314,46 @@ test('as root with `user` it binds first, then becomes that account', {
   assert.match(unknown.line, /no-such-account/)
 })
 
+test('`user` with `tftp-ports` that its transfers could not bind is refused at start and by --check, in one line', {
+  skip: isRoot ? false : 'needs root',
+}, async (t) => {
+  const dataDir = join(temporaryDir(t), 'd')
+  const flags = ['--user', 'nobody', '--data-dir', dataDir, '--http', '127.0.0.1:0', '--tftp', '127.0.0.1:0']
+  // A network namespace of its own, where the kernel's default holds: this host may let everybody bind every port.
+  const asked = async (more: readonly string[]) => {
+    const { status, stderr } = await runExecutable(['serve', ...flags, ...more], { prefix: ['unshare', '--net'] })
+    return { status, lines: stderr.trimEnd().split('\n') }
+  }
+  for (const more of [[], ['--check']]) {
+    const { status, lines } = await asked(['--tftp-ports', '1000-1100', ...more])
+    assert.equal(status, 2)
+    assert.equal(lines.length, 1, lines.join('\n'))
+    assert.match(lines[0] ?? '', /tftp-ports "1000-1100".* user "nobody".* 1024.*CAP_NET_BIND_SERVICE/)
+  }
+  assert.ok(!existsSync(dataDir), 'nothing was started')
+  assert.equal((await asked(['--tftp-ports', '1024-1100', '--check'])).status, 0)
+  assert.equal((await asked(['--tftp-ports', '1000-1100', '--tftp-single-port', '--check'])).status, 0)
+})
+
+test('with `user`, computed answers and files leave from the range of `tftp-ports`', {
+  skip: isRoot ? false : 'needs root',
+}, async (t) => {
+  const first = 20_000 + (process.pid % 10_000) // below the ports that the kernel gives out by itself
+  const daemon = await started(t, { flags: ['--user', 'nobody', '--tftp-ports', `${first}-${first + 63}`] })
+  await daemon.must('addsystem', 'one', '52:54:00:00:00:01')
+  await daemon.must('nextboot', 'one', 'local')
+  writeFileSync(join(daemon.dataDir, 'tftpboot', 'file'), 'content')
+  for (const name of ['file', 'pxelinux.cfg/01-52-54-00-00-00-01']) {
+    const socket = createSocket('udp4')
+    const answer = once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+    socket.send(Buffer.from(`\0\x01${name}\0octet\0`), daemon.tftpPort, '127.0.0.1')
+    const [packet, { port }] = (await answer) as [Buffer, { port: number }]
+    socket.close()
+    assert.equal(packet[1], 3, `${name} is sent`)
+    assert.ok(port >= first && port < first + 64, `${name} came from ${port}`)
+  }
+})
+
 test('where nobody set tftp and port 69 is not permitted it takes 6969 and says so', {
   skip: isRoot && findProgram('setpriv') ? false : 'needs root, to start it without rights',
 }, async (t) => {

@@ -410,3 +410,33 @@ test('a backup restores into an empty data directory, and never over one that is
   assert.equal(half.status, 1)
   assert.ok(!existsSync(join(dir, 'half', 'journal')), 'half a backup restores nothing')
 })
+
+test('a backup and a copy of the folders that help names bring all back, logs of results too', async (t) => {
+  const daemon = await started(t, {})
+  await daemon.must('addsystem', 'one', '127.0.0.1')
+  writeFileSync(join(daemon.dataDir, 'tests', 'smoke.test'), 'true\n')
+  await daemon.must('synctestnames')
+  await daemon.must('nexttest', 'one', 'smoke')
+  const form = new FormData()
+  form.append('file', new Blob(['I: all is well\n']), 'log')
+  const headers = { connection: 'close' }
+  const uploaded = await fetch(`${daemon.url}/upload/1/`, { method: 'POST', body: form, headers })
+  assert.equal(await uploaded.text(), 'uploaded')
+  const { stdout: help } = await runExecutable(['help', 'backup'])
+  const folders = ['profiles', 'tests', 'tftp', 'results']
+  for (const folder of folders) assert.match(help, new RegExp(`${folder}-(dir|root)`), 'help names what is not in it')
+
+  const dir = temporaryDir(t)
+  const file = join(dir, 'backup')
+  await daemon.must('backup', file)
+  const dataDir = join(dir, 'restored')
+  for (const folder of ['profiles', 'tests', 'tftpboot', 'results']) {
+    cpSync(join(daemon.dataDir, folder), join(dataDir, folder), { recursive: true })
+  }
+  const restored = await runExecutable(['restore', file, '--data-dir', dataDir])
+  assert.equal(restored.status, 0, restored.stderr)
+  const again = await started(t, { dataDir })
+  assert.equal(await again.must('log', '1'), 'I: all is well\n')
+  assert.equal(await again.must('show', '1'), await daemon.must('show', '1'))
+  assert.equal((await again.run(['status'])).status, 0)
+})

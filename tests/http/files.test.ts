@@ -19,6 +19,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Hono } from 'hono'
+import type { Download } from '../../src/http/download.ts'
 import type { HttpEnv } from '../../src/http/env.ts'
 import { mountBootFiles } from '../../src/http/files.ts'
 import { listenerOf } from '../../src/http/management.ts'
@@ -37,6 +38,7 @@ let server: Server
 let base: string
 let app: Hono<HttpEnv>
 let asked: Requester[]
+let downloads: Download[]
 const loader = randomBytes(5000)
 const kernel = randomBytes(3 * 1024 * 1024 + 17)
 
@@ -68,7 +70,9 @@ beforeEach(async () => {
     findLoader: (name) => (name === 'ipxe.efi' ? loader : undefined),
     publicUrl: () => null,
     log: silentLog,
+    onDownload: (download) => downloads.push(download),
   })
+  downloads = []
   server = createHttpServer(listenerOf(app, 'tcp'), 'tcp')
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -293,5 +297,72 @@ describe('transfers', () => {
     response.resume()
     assert.match(String(await failed), /aborted/)
     await until(() => openFiles().length === 0)
+  })
+})
+
+describe('a download is recorded once, when it is over', () => {
+  /** The records, without what differs from run to run. */
+  async function recorded(count: number) {
+    await until(() => downloads.length >= count)
+    assert.equal(downloads.length, count)
+    for (const { startedMs, durationMs } of downloads) assert.ok(startedMs <= Date.now() && durationMs >= 0)
+    return downloads.map(({ from, name, outcome, sizeBytes, sentBytes, detail }) => {
+      assert.equal(from.address, '127.0.0.1')
+      return { name, outcome, sizeBytes, sentBytes, detail }
+    })
+  }
+
+  it('whole, in part, not changed, an embedded loader, a computed answer', async () => {
+    const { headers } = await fetched('/boot/debian/vmlinuz')
+    await fetched('/boot/debian/vmlinuz', { headers: { range: 'bytes=10-19' } })
+    await fetched('/boot/debian/vmlinuz', { headers: { 'if-none-match': headers.get('etag') ?? '' } })
+    await fetched('/boot/ipxe.efi')
+    const size = kernel.length
+    const name = '/boot/debian/vmlinuz'
+    assert.deepEqual(await recorded(4), [
+      { name, outcome: 'done', sizeBytes: size, sentBytes: size, detail: '' },
+      { name, outcome: 'done', sizeBytes: size, sentBytes: 10, detail: 'in parts' },
+      { name, outcome: 'done', sizeBytes: size, sentBytes: 0, detail: 'not changed since the last time' },
+      { name: '/boot/ipxe.efi', outcome: 'done', sizeBytes: loader.length, sentBytes: loader.length, detail: '' },
+    ])
+  })
+
+  it('what is refused says why; HEAD is no download', async () => {
+    await fetched('/boot/debian/vmlinuz', { method: 'HEAD' })
+    await fetched('/boot/not%20there')
+    await fetched('/boot/debian/vmlinuz', { headers: { range: `bytes=${kernel.length}-` } })
+    const [missing, range] = await recorded(2)
+    assert.deepEqual(missing, {
+      ...{ name: '/boot/not there', outcome: 'refused', sizeBytes: null, sentBytes: 0 },
+      detail: 'is not there',
+    })
+    assert.equal(range?.outcome, 'refused')
+    assert.match(range?.detail ?? '', /not within/)
+  })
+
+  it('a peer that goes away has aborted it, a file that becomes shorter has failed it', async () => {
+    const big = join(root, 'big')
+    writeFileSync(big, '')
+    truncateSync(big, 256 * 1024 * 1024)
+    const { port } = server.address() as AddressInfo
+    const cut = async (act: () => void): Promise<void> => {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
+        get({ host: '127.0.0.1', port, path: '/boot/big', agent: false }, resolve).on('error', reject)
+      })
+      response.on('error', () => {})
+      act()
+      if (act === leave) response.destroy()
+      else response.resume()
+    }
+    const leave = (): void => {}
+    await cut(leave)
+    await recorded(1)
+    await cut(() => truncateSync(big, 1024))
+    const [aborted, failed] = await recorded(2)
+    assert.equal(aborted?.outcome, 'aborted')
+    assert.equal(failed?.outcome, 'failed')
+    assert.match(failed?.detail ?? '', /shorter/)
+    for (const each of [aborted, failed])
+      assert.ok(each && each.sentBytes < 256 * 1024 * 1024, 'not all of it was sent')
   })
 })

@@ -13,6 +13,7 @@ import type { TraceStep } from '../../src/store/boot-timeline.ts'
 import { type Database, openDatabase } from '../../src/store/sqlite.ts'
 import { openTrace, type Trace } from '../../src/store/trace.ts'
 import { readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
+import { until } from '../harness/process.ts'
 import { makeFolder } from '../harness/store-folder.ts'
 
 const mac = '52:54:00:00:00:01'
@@ -81,6 +82,36 @@ test('a chain of loaders is one boot: ROM, iPXE, its script; shim, GRUB, its con
 test('a menu that shows a picture and reads its configuration again is one boot', async (t) => {
   const menu = [...pxelinux, step('vesamenu.c32'), step('splash.png'), step('pxelinux.cfg/01-52-54-00-00-00-01')]
   assert.equal((await boots(t, menu)).length, 1)
+})
+
+test('what a person may have downloaded joins the boot that is under way, and begins none', async (t) => {
+  const joins = { joins: true, mac: undefined }
+  const preseed = step('/boot/preseed.cfg', joins)
+  assert.deepEqual(await boots(t, [preseed]), [])
+  const script = [...pxelinux, step('/boot/vmlinuz'), preseed, step('/boot/grub/grub.cfg', joins)]
+  assert.deepEqual(await boots(t, script), [script.map(({ name }) => name)], 'also a configuration after the kernel')
+  const late = step('/boot/preseed.cfg', { ...joins, at: pauseMs + 10_000 })
+  assert.deepEqual(await boots(t, [...pxelinux, late]), [pxelinux.map(({ name }) => name)])
+})
+
+test('a file read over HTTP part by part is one step with all its bytes', async (t) => {
+  const database = await openDatabase()
+  t.after(() => database.close())
+  createTraceSchema(database)
+  const log = createBootLog(createBootTables(database))
+  const part = (at: number): TraceStep =>
+    step('/boot/live.iso', { at, detail: 'in parts', sizeBytes: 1000, sentBytes: 100, durationMs: 5 })
+  log.add([step('/ipxe/'), part(10), part(20), part(30), step('/boot/other'), part(50)])
+  const [boot] = log.boots({ limit: 1 })
+  assert.deepEqual(
+    boot?.steps.map(({ name, sentBytes, durationMs }) => [name, sentBytes, durationMs]),
+    [
+      ['/ipxe/', 9, 1],
+      ['/boot/live.iso', 300, 25],
+      ['/boot/other', 9, 1],
+      ['/boot/live.iso', 100, 5],
+    ],
+  )
 })
 
 test('silence longer than the pause ends a boot', async (t) => {
@@ -158,6 +189,7 @@ test('a batch for the worker holds each step as it was', () => {
     { ...step('pxelinux.cfg/01-52-54-00-00-00-01'), profile: 'install', systemId: 0, at: 1_790_000_000_000 },
     { ...step('missing'), mac: undefined, profile: undefined, systemId: undefined, sizeBytes: null, detail: 'no file' },
     { ...step('/ipxe/'), ip: '2001:db8::1', profile: undefined, systemId: undefined, sizeBytes: 0, durationMs: 0.5 },
+    { ...step('/boot/preseed.cfg'), profile: undefined, systemId: undefined, joins: true },
   ]
   const batch = new StepBatchWriter()
   for (const one of steps) batch.add(one)
@@ -213,4 +245,39 @@ test('without a step no worker is started and nothing is written', async (t) => 
   const dir = makeFolder(t)
   await start(t, dir).close()
   assert.deepEqual(readdirSync(dir), [])
+})
+
+test('a worker that fails says so, refuses questions, and is started again with what it had saved', async (t) => {
+  const dir = makeFolder(t)
+  const saved = start(t, dir)
+  saved.step(step('pxelinux.0'))
+  await saved.close()
+
+  const errors: string[] = []
+  const restartMs = 300
+  const trace = openTrace({ dataDir: dir, log: { ...silentLog, error: (text) => void errors.push(text) }, restartMs })
+  t.after(() => trace.close())
+  assert.equal((await trace.boots({ limit: 5 })).length, 1)
+  assert.deepEqual(trace.faults(), [])
+  // No step has such a time: the worker's database refuses it, and the thread ends by that.
+  trace.step(step('vmlinuz', { at: Number.NaN, ip: '10.0.0.9', mac: undefined }))
+  const line = /^the boot timeline is not available: .*constraint failed.*; it is started again in 1 s$/
+  await assert.rejects(trace.boots({ limit: 5 }), { name: 'Refusal', kind: 'unavailable', message: line })
+  assert.match(trace.faults().join(), line)
+  assert.equal(errors.length, 1, 'one line')
+  await assert.rejects(trace.boots({ limit: 5 }), { message: line }, 'at once, as long as it is not there')
+  const again = await until(
+    () => (trace.faults().length === 0 ? true : undefined),
+    20_000,
+    () => errors.join(),
+  )
+  assert.ok(again)
+  const [boot] = await trace.boots({ limit: 5 })
+  assert.deepEqual(
+    boot?.steps.map(({ name }) => name),
+    ['pxelinux.0'],
+  )
+  trace.step(step('vmlinuz', { at: 2000 }))
+  assert.equal((await trace.boots({ limit: 5 }))[0]?.steps.length, 2, 'it goes on')
+  assert.equal(errors.length, 1)
 })
