@@ -58,9 +58,13 @@ const formPaths = [
   '/system/:id/nextboot',
   '/system/:id/rename',
   '/system/:id/delete',
+  '/system/:id/nexttest',
+  '/system/:id/cancel',
+  '/system/:id/release',
   '/test/:id/cancel',
   '/test/:id/rerun',
   '/test/:id/waive',
+  '/tests/:id/keep',
 ]
 
 const readingPaths = [

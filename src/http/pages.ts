@@ -12,7 +12,7 @@ import { isAtLeast } from './access.ts'
 import { actorOf, isSameOrigin } from './auth.ts'
 import type { Access, HttpApp, HttpContext } from './env.ts'
 import { assetResponse, dataResponse, htmlResponse } from './headers.ts'
-import { formNames, submitForm } from './pages/changes.ts'
+import { formNames, parseSpan, submitForm } from './pages/changes.ts'
 import { machinesCsv, machinesJson } from './pages/export.ts'
 import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
 import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
@@ -54,7 +54,8 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   app.get('/system/:id', (c) => {
     const system = getSystemById(daemon, c.req.param('id'))
     const done = formNames.find((each) => each === c.req.query('done'))
-    return showSystem(c, system, done ? { done } : {})
+    const asked = parseSpan(c.req.query('runs') ?? '')
+    return showSystem(c, system, { ...(done ? { done } : {}), ...(asked ? { asked } : {}) })
   })
 
   for (const form of formNames) {

@@ -7,6 +7,7 @@
 import { Readable } from 'node:stream'
 import { cancel } from '../commands/cancel.ts'
 import type { Daemon, RunLog } from '../commands/daemon.ts'
+import { keep } from '../commands/keep.ts'
 import { rerun } from '../commands/rerun.ts'
 import { waive } from '../commands/waive.ts'
 import { Refusal } from '../domain/errors.ts'
@@ -41,6 +42,10 @@ export function mountResultPages(
   const { queries } = daemon.store
   const paramsOf = (c: HttpContext) => new URL(c.req.url).searchParams
 
+  /** Whether the forms are shown: whoever sees them may send them. */
+  const mayChange = (c: HttpContext): boolean =>
+    c.get('access').via !== 'anonymous' && isAtLeast(c.get('access').role, 'operator')
+
   /** The page, or its rows in the format asked for. */
   const list = (c: HttpContext, page: ListPage, name: string): Response => {
     const format = c.req.query('format')
@@ -54,7 +59,17 @@ export function mountResultPages(
     const id = idOf(c.req.param('id'))
     const version = id === undefined ? undefined : queries.getVersion(id)
     if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
-    return list(c, viewVersion(daemon, version, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+    return list(c, viewVersion(daemon, version, parseListQuery(paramsOf(c)), nowMs(), mayChange(c)), 'runs')
+  })
+
+  app.post('/tests/:id/keep', async (c) => {
+    if (!isSameOrigin(c)) throw new Refusal('forbidden', 'the request comes from a page of another site')
+    const id = idOf(c.req.param('id'))
+    const version = id === undefined ? undefined : queries.getVersion(id)
+    if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
+    const run = idOf((await readForm(c)).get('run') ?? '')
+    await keep.run({ actor: actorOf(c), daemon }, { version: version.name })
+    return c.redirect(run === undefined ? `/tests/${version.id}/` : `/test/${run}/`, 303)
   })
 
   app.get('/testname/:id', (c) => {
@@ -118,11 +133,9 @@ export function mountResultPages(
   })
 
   const showRun = async (c: HttpContext, run: RunRow, fault?: string, status = 200): Promise<Response> => {
-    const access = c.get('access')
-    const mayChange = access.via !== 'anonymous' && isAtLeast(access.role, 'operator')
     const options = {
       ...parseRunQuery(paramsOf(c)),
-      mayChange,
+      mayChange: mayChange(c),
       nowMs: nowMs(),
       ...(fault === undefined ? {} : { fault }),
     }

@@ -6,7 +6,7 @@
 import type { Daemon } from '../../commands/daemon.ts'
 import { failingSince, flakyScore } from '../../domain/compare.ts'
 import { isVerdict, type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
-import type { Named, RunRow } from '../../store/run-rows.ts'
+import type { Named, RunRow, VersionRow } from '../../store/run-rows.ts'
 import { type Chart, drawChart, type Sample } from './chart.ts'
 import type { Frame } from './render.ts'
 import { type ShownRun, showRun } from './run-rows.ts'
@@ -99,6 +99,9 @@ export function listData(
     readonly charts?: readonly Chart[]
     readonly searchLabel?: string
     readonly older?: number
+    readonly kept?: boolean
+    /** Where the form to keep the version goes. */
+    readonly keep?: string
     readonly exported: boolean
   },
 ): object {
@@ -117,7 +120,13 @@ export function listData(
   }
 }
 
-export function viewVersion(daemon: Daemon, version: Named, query: ListQuery, nowMs: number): ListPage {
+export function viewVersion(
+  daemon: Daemon,
+  version: VersionRow,
+  query: ListQuery,
+  nowMs: number,
+  mayChange: boolean,
+): ListPage {
   const { queries } = daemon.store
   const path = `/tests/${version.id}/`
   const latest = queries.latestOf(version.id)
@@ -163,6 +172,8 @@ export function viewVersion(daemon: Daemon, version: Named, query: ListQuery, no
       answer,
       sections,
       searchLabel: 'Only machines and tests with',
+      kept: version.kept,
+      ...(mayChange && !version.kept ? { keep: `/tests/${version.id}/keep` } : {}),
       exported: true,
       ...(more && found.length > 0 ? { older: found.at(-1)?.id ?? 0 } : {}),
     }),

@@ -105,7 +105,9 @@ export async function viewRunPage(
     waived: detail.waived === null ? '' : visible(detail.waived),
     system: { name: visible(run.system.name), href: `/system/${run.system.id}/` },
     test: { name: visible(run.test.name), href: `/testname/${run.test.id}/` },
-    version: run.version ? { name: visible(run.version.name), href: `/tests/${run.version.id}/` } : undefined,
+    version: run.version
+      ? { id: run.version.id, name: visible(run.version.name), href: `/tests/${run.version.id}/` }
+      : undefined,
     hash: run.hash?.slice(0, 12),
     facts,
     counts: progress?.counts ?? run.counts,
@@ -113,6 +115,7 @@ export async function viewRunPage(
     near: near.flatMap(([text, each]) => (each ? [{ text, href: `/test/${each.id}/`, chip: chipOf(each) }] : [])),
     diffHref: good && options.diff === undefined && run.state === 'done' ? url({ diff: String(good.id) }) : undefined,
     diff: options.diff === undefined ? undefined : await viewDiff(daemon, run, options.diff),
+    kept: run.version !== null && queries.getVersion(run.version.id)?.kept === true,
     forms: options.mayChange,
     fault: options.fault,
     open,

@@ -9,13 +9,13 @@ import { namesOf, viewRecord } from '../../commands/record.ts'
 import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import type { Verdict } from '../../domain/verdict.ts'
-import type { RunRow } from '../../store/run-rows.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
 import { glyphs, readBoots } from './boots.ts'
+import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import { showRun } from './run-rows.ts'
-import { commandLine, formatCount, type Moment, moment, plural, visible } from './words.ts'
+import { testsLine, viewAsked, viewTestForms } from './system-tests.ts'
+import { commandLine, type Moment, moment, plural, visible } from './words.ts'
 
 /** As many as 0.8 showed, and one before the first of them to take back to. */
 const decisionsShown = 10
@@ -26,20 +26,14 @@ const runsJudged = 100
 /** Records of the journal; all of them are in `pxemngr history`. */
 const recordsShown = 30
 
-/** What a form was sent with and why it was refused, to be shown beside its field. */
-export interface FormFault {
-  readonly form: string
-  readonly typed: string
-  readonly text: string
-}
-
 export interface SystemOptions {
   /** Whether the forms are there: the caller may change. */
   readonly mayChange: boolean
   readonly nowMs: number
   readonly fault?: FormFault
-  /** The form that has just been done. */
+  /** The form that has just been done, and the runs that it asked for. */
   readonly done?: string
+  readonly asked?: RunSpan
 }
 
 /** Data of the template and what the layout needs. */
@@ -105,6 +99,7 @@ export async function viewSystem(
           }))
       : undefined,
     forms: options.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, options) : undefined,
+    testForms: options.mayChange && !isDefault ? viewTestForms(daemon, system, options.fault) : undefined,
     commands: {
       address: commandLine('pxemngr', 'addsystem', system.name, '52:54:00:12:34:56'),
       next: commandLine('pxemngr', 'nextboot', system.name, 'local'),
@@ -133,15 +128,6 @@ export async function viewSystem(
 /** The page is about one system: its name in front of every line says nothing. */
 function withoutName(change: string, name: string): string {
   return change.startsWith(`${name}: `) ? change.slice(name.length + 2) : change
-}
-
-/** In words: how its latest results are. */
-function testsLine(runs: readonly RunRow[]): string {
-  const verdicts = runs.flatMap(({ verdict }) => verdict ?? [])
-  if (verdicts.length === 0) return ''
-  const count = (wanted: Verdict) => verdicts.filter((verdict) => verdict === wanted).length
-  const inconclusive = count('infra') + count('lost')
-  return `Of the last ${plural(verdicts.length, 'result')} ${formatCount(count('fail'))} failed and ${formatCount(inconclusive)} ${inconclusive === 1 ? 'was' : 'were'} lost.`
 }
 
 const surfaces: Readonly<Record<string, string>> = {
@@ -279,6 +265,7 @@ function viewForms(
         ? { value: previous, text: visible(previous) }
         : undefined,
     done: options.done,
+    asked: options.done === 'nexttest' && options.asked ? viewAsked(daemon, options.asked) : undefined,
     goes: plural(addresses, 'address', 'addresses'),
     otherwise: visible(daemon.store.queries.defaultNextBoot()?.profile ?? ''),
     faults: { nextboot: fault('nextboot'), rename: fault('rename'), delete: fault('delete') },
