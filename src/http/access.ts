@@ -41,6 +41,7 @@ const pagePaths = [
   '/tests/:id',
   '/test/:id',
   '/test/:id/file/:place',
+  '/test/:id/tail',
   '/testcontent/:id',
   '/testname/:id',
   '/queue',

@@ -21,6 +21,7 @@ import { renderBadge } from './pages/badge.ts'
 import { readForm } from './pages/changes.ts'
 import { changesCsv, viewCompare } from './pages/compare.ts'
 import { csvLines } from './pages/export.ts'
+import { createTail, parsePosition } from './pages/log-tail.ts'
 import { type Matrix, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
 import type { Frame, PageName } from './pages/render.ts'
 import { parseRunQuery, viewRunPage } from './pages/run.ts'
@@ -29,6 +30,7 @@ import { runsCsv, runsJson } from './pages/run-rows.ts'
 import { viewSearch } from './pages/search.ts'
 import type { VersionIndex } from './pages/version-index.ts'
 import { summarizeVersions, versionsCsv, versionsJson, viewVersions } from './pages/versions.ts'
+import { streamAnswer } from './stream.ts'
 
 export type Show = (c: HttpContext, name: PageName, data: object, frame: Frame, status?: number) => Response
 
@@ -165,6 +167,21 @@ export function mountResultPages(
       }
     })
   }
+
+  const tail = createTail(nowMs)
+  app.get('/test/:id/tail', async (c) => {
+    const args = {
+      run: getRunById(c.req.param('id')).id,
+      after: parsePosition(c.req.header('last-event-id') ?? c.req.query('after')),
+    }
+    if (c.req.method === 'HEAD') return new Response(null, { headers: { 'content-type': tail.contentType } })
+    const response = await streamAnswer(tail, { actor: actorOf(c), daemon }, args, () => {
+      c.env.outgoing?.destroy()
+      return c.env.outgoing !== undefined
+    })
+    response.headers.set('x-accel-buffering', 'no')
+    return response
+  })
 
   app.get('/testcontent/:id', async (c) => {
     const run = getRunById(c.req.param('id'))
