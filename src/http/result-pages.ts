@@ -13,6 +13,7 @@ import { waive } from '../commands/waive.ts'
 import { Refusal } from '../domain/errors.ts'
 import { worstOf } from '../domain/verdict.ts'
 import type { LatestRun, RunRow, VersionRow } from '../store/run-rows.ts'
+import type { Queries } from '../store/store.ts'
 import { isAtLeast } from './access.ts'
 import { actorOf, isSameOrigin } from './auth.ts'
 import type { HttpApp, HttpContext } from './env.ts'
@@ -25,9 +26,19 @@ import { createTail, parsePosition } from './pages/log-tail.ts'
 import { type Matrix, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
 import type { Frame, PageName } from './pages/render.ts'
 import { parseRunQuery, viewRunPage } from './pages/run.ts'
-import { type ListPage, parseListQuery, viewQueue, viewTestName, viewVersion } from './pages/run-lists.ts'
-import { runsCsv, runsJson } from './pages/run-rows.ts'
-import { viewSearch } from './pages/search.ts'
+import {
+  type ListPage,
+  tableOfQueue,
+  tableOfTest,
+  tableOfVersion,
+  viewQueue,
+  viewTestName,
+  viewVersion,
+} from './pages/run-lists.ts'
+import { exportRuns } from './pages/run-rows.ts'
+import { type ListQuery, parseListQuery } from './pages/run-selection.ts'
+import { pickRuns, type TableOptions } from './pages/run-table.ts'
+import { tableOfSearch, viewSearch } from './pages/search.ts'
 import type { VersionIndex } from './pages/version-index.ts'
 import { summarizeVersions, versionsCsv, versionsJson, viewVersions } from './pages/versions.ts'
 import { streamAnswer } from './stream.ts'
@@ -49,19 +60,29 @@ export function mountResultPages(
     c.get('access').via !== 'anonymous' && isAtLeast(c.get('access').role, 'operator')
 
   /** The page, or its rows in the format asked for. */
-  const list = (c: HttpContext, page: ListPage, name: string): Response => {
-    const format = c.req.query('format')
-    if (format === 'csv') return dataResponse(runsCsv(queries, page.runs), 'text/csv; charset=utf-8', `${name}.csv`)
-    if (format === 'json') return dataResponse(runsJson(queries, page.runs), 'application/json', `${name}.json`)
-    checkFormat(format)
-    return show(c, 'runs', page.data, page.frame)
+  const list = async (
+    c: HttpContext,
+    name: string,
+    tableOf: (query: ListQuery) => TableOptions,
+    view: (query: ListQuery) => ListPage,
+  ): Promise<Response> => {
+    const query = parseListQuery(paramsOf(c))
+    const file = await exportList(c, queries, tableOf(query), name)
+    if (file) return file
+    const { data, frame } = view(query)
+    return show(c, 'runs', data, frame)
   }
 
   app.get('/tests/:id', (c) => {
     const id = idOf(c.req.param('id'))
     const version = id === undefined ? undefined : queries.getVersion(id)
     if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
-    return list(c, viewVersion(daemon, version, parseListQuery(paramsOf(c)), nowMs(), mayChange(c)), 'runs')
+    return list(
+      c,
+      'runs',
+      (query) => tableOfVersion(version, query),
+      (query) => viewVersion(daemon, version, query, nowMs(), mayChange(c)),
+    )
   })
 
   app.post('/tests/:id/keep', async (c) => {
@@ -78,11 +99,30 @@ export function mountResultPages(
     const id = idOf(c.req.param('id'))
     const test = id === undefined ? undefined : queries.getTest(id)
     if (!test) throw new Refusal('not-found', `no test has the id ${c.req.param('id').slice(0, 40)}`)
-    return list(c, viewTestName(daemon, test, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+    return list(
+      c,
+      'runs',
+      (query) => tableOfTest(test, query),
+      (query) => viewTestName(daemon, test, query, nowMs()),
+    )
   })
 
-  app.get('/queue', (c) => list(c, viewQueue(daemon, parseListQuery(paramsOf(c)), nowMs()), 'queue'))
-  app.get('/search', (c) => list(c, viewSearch(daemon, parseListQuery(paramsOf(c)), nowMs()), 'search'))
+  app.get('/queue', (c) =>
+    list(
+      c,
+      'queue',
+      (query) => tableOfQueue(daemon, query),
+      (query) => viewQueue(daemon, query, nowMs()),
+    ),
+  )
+  app.get('/search', (c) =>
+    list(
+      c,
+      'search',
+      (query) => tableOfSearch(daemon, query),
+      (query) => viewSearch(daemon, query, nowMs()),
+    ),
+  )
 
   app.get('/versions', async (c) => {
     const given = c.req.query('from') ?? '0'
@@ -247,6 +287,23 @@ export function mountResultPages(
       throw new Refusal('not-found', `no run has the id ${text.slice(0, 40)}: it was removed, or there never was one`)
     return run
   }
+}
+
+/** What a list shows in the format asked for; undefined: the page is asked for. */
+export async function exportList(
+  c: HttpContext,
+  queries: Queries,
+  options: TableOptions,
+  name: string,
+): Promise<Response | undefined> {
+  const format = c.req.query('format')
+  if (format !== 'csv' && format !== 'json') {
+    checkFormat(format)
+    return undefined
+  }
+  const type = format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json'
+  const text = await exportRuns(queries, pickRuns(queries, options).shown, format)
+  return dataResponse(text, type, `${name}.${format}`)
 }
 
 function idOf(text: string): number | undefined {

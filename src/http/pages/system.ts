@@ -13,16 +13,14 @@ import type { DecisionRow, SystemRow } from '../../store/store.ts'
 import { glyphs, readBoots } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
-import { showRun } from './run-rows.ts'
-import { testsLine, viewAsked, viewTestForms } from './system-tests.ts'
+import type { ListQuery } from './run-selection.ts'
+import { pickRuns, viewRunTable } from './run-table.ts'
+import { tableOfSystem, viewAsked, viewSystemTests, viewTestForms } from './system-tests.ts'
 import { commandLine, type Moment, moment, plural, visible } from './words.ts'
 
 /** As many as 0.8 showed, and one before the first of them to take back to. */
 const decisionsShown = 10
 const bootsShown = 10
-/** Runs listed, and looked at for the line above them. */
-const runsShown = 25
-const runsJudged = 100
 /** Records of the journal; all of them are in `pxemngr history`. */
 const recordsShown = 30
 
@@ -30,6 +28,8 @@ export interface SystemOptions {
   /** Whether the forms are there: the caller may change. */
   readonly mayChange: boolean
   readonly nowMs: number
+  /** Of the list of runs. */
+  readonly list: ListQuery
   readonly fault?: FormFault
   /** The form that has just been done, and the runs that it asked for. */
   readonly done?: string
@@ -40,9 +40,9 @@ export interface SystemOptions {
 export async function viewSystem(
   daemon: Daemon,
   system: SystemRow,
-  options: SystemOptions,
+  given: SystemOptions,
 ): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
-  const { nowMs } = options
+  const { nowMs } = given
   const { queries, seq } = daemon.store
   const [boots, records] = await Promise.all([
     readBoots(daemon, { system: system.id, limit: bootsShown }, nowMs),
@@ -58,7 +58,9 @@ export async function viewSystem(
   const own = decisions[0]?.profile
   const names = records && namesOf(queries, records)
   const sick = queries.sickOf(system.id)
-  const runs = queries.runs({ system: system.id, limit: runsJudged })
+  const tested = viewSystemTests(daemon, system)
+  const options = tableOfSystem(daemon, system, given.list)
+  const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const state = headline(answers, profiles, isDefault, decisions[0], nowMs)
   const data = {
     id: system.id,
@@ -68,6 +70,7 @@ export async function viewSystem(
     same: profiles.size <= 1,
     answers,
     addresses: addresses.map((address) => viewAddress(daemon, system, address)),
+    decisionsShown,
     decisions: decisions.map((each) => {
       const actor = records?.find((record) => record.seq === each.seq)?.actor
       return {
@@ -78,8 +81,8 @@ export async function viewSystem(
       }
     }),
     sick: sick === undefined ? undefined : visible(sick),
-    runs: runs.slice(0, runsShown).map((run) => showRun(queries, run, nowMs)),
-    testsSaid: testsLine(runs),
+    tested,
+    table,
     traced: boots !== undefined,
     boots: (boots ?? []).map((boot) => ({
       ...boot,
@@ -98,17 +101,11 @@ export async function viewSystem(
             changes: entry.changes.map((change) => visible(withoutName(change, system.name))),
           }))
       : undefined,
-    forms: options.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, options) : undefined,
-    testForms: options.mayChange && !isDefault ? viewTestForms(daemon, system, options.fault) : undefined,
+    forms: given.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, given) : undefined,
+    testForms: given.mayChange && !isDefault ? viewTestForms(daemon, system, given.fault) : undefined,
     commands: {
       address: commandLine('pxemngr', 'addsystem', system.name, '52:54:00:12:34:56'),
       next: commandLine('pxemngr', 'nextboot', system.name, 'local'),
-      test: commandLine(
-        'pxemngr',
-        'nexttest',
-        system.name,
-        daemon.tests.names().find((test) => test !== 'wait') ?? 'TEST',
-      ),
       history: commandLine('pxemngr', 'history', system.name),
     },
   }
