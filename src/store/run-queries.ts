@@ -7,8 +7,10 @@
 import type { KeptLine } from '../domain/run.ts'
 import type { Verdict } from '../domain/verdict.ts'
 import {
+  type BriefRun,
   type DeliveryRow,
   type LatestRun,
+  type MeasurementRow,
   type Named,
   numberOf,
   type RunDetail,
@@ -16,6 +18,7 @@ import {
   type RunRow,
   type TestRow,
   textOf,
+  toBrief,
   toLatest,
   toRun,
   toTest,
@@ -39,8 +42,12 @@ export interface RunQueries {
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
   getDetail(run: number): RunDetail
+  /** What these runs measured. */
+  measurementsOf(runs: readonly number[]): MeasurementRow[]
   /** Newest first. */
   runs(filter: RunFilter): RunRow[]
+  /** What lists are ordered and chosen by, newest first; some 2 µs a row. */
+  briefRuns(filter: RunFilter): BriefRun[]
   countRuns(filter: Omit<RunFilter, 'limit' | 'before'>): number
   /** Waiting runs of these systems in the order in which they are handed out: retries, then the oldest. */
   requestedOf(systems: readonly number[], limit: number): RunRow[]
@@ -82,6 +89,8 @@ const runColumns = `r.id, r.system, s.name, r.test, t.name, r.version, v.name, r
   r.flags, r.requested, r.sent, r.done, r.deadline, r.grace, r.retries, r.boot, c.hash, r.infos, r.warnings, r.errors`
 const runTables = `run r JOIN system s ON s.id = r.system JOIN test t ON t.id = r.test
   LEFT JOIN version v ON v.id = r.version LEFT JOIN script c ON c.id = r.script`
+const briefColumns = `r.id, r.system, r.test, r.version, r.state, r.verdict, coalesce(r.done, r.sent, r.requested),
+  r.done - r.sent, r.errors`
 const versionColumns = 'id, name, at, kept'
 const webhookColumns = 'w.id, w.url, w.events, w.secret, w.at'
 /** More rows than any page or command shows at once. */
@@ -118,9 +127,27 @@ export function createRunQueries(database: Database): RunQueries {
       ]).map(toVersion)[0],
     getRun: (id) => oneRun('WHERE r.id = ?', [id]),
     getDetail: (run) => readDetail(database, run),
+    measurementsOf: (runs) =>
+      all(
+        `SELECT m.run, n.name, n.unit, m.value FROM json_each(?) r JOIN measurement m ON m.run = r.value
+         JOIN measure n ON n.id = m.measure`,
+        [JSON.stringify(runs)],
+      ).map(([run, name, unit, value]) => ({
+        run: Number(run),
+        name: String(name),
+        unit: String(unit),
+        value: Number(value),
+      })),
     runs(filter) {
       const { where, values } = conditions(filter)
       return runsWhere(`${where} ORDER BY r.id DESC LIMIT ?`, [...values, Math.min(filter.limit, rowsMax)])
+    },
+    briefRuns(filter) {
+      const { where, values } = conditions(filter)
+      return all(`SELECT ${briefColumns} FROM run r ${where} ORDER BY r.id DESC LIMIT ?`, [
+        ...values,
+        Math.min(filter.limit, rowsMax),
+      ]).map(toBrief)
     },
     countRuns(filter) {
       const { where, values } = conditions(filter)

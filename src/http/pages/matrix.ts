@@ -9,7 +9,9 @@ import { flakyScore } from '../../domain/compare.ts'
 import { missing, type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
 import type { LatestRun, VersionRow } from '../../store/run-rows.ts'
 import type { Store } from '../../store/store.ts'
+import { prefixOf } from './name-prefix.ts'
 import type { Frame } from './render.ts'
+import { sparkOf } from './spark.ts'
 import type { VersionIndex } from './version-index.ts'
 import { formatCount, plural, visible } from './words.ts'
 
@@ -194,12 +196,6 @@ function cellOf(
 function isQuiet(verdict: Verdict, counts: Cell['counts']): boolean {
   return counts.missing !== undefined && (verdict === 'pass' || verdict === 'skip')
 }
-
-/** `rack2-node07` → `rack2-node`; a name without a number is a group of its own. */
-function prefixOf(name: string): string {
-  return name.replace(/[\d._-]*\d[\d._-]*$/, '') || name
-}
-
 function hasWords(name: string, words: string): boolean {
   const lower = name.toLowerCase()
   return words
@@ -293,7 +289,7 @@ function viewRow(row: MatrixRow, kind: Matrix['kind']): object {
     name: visible(row.name),
     href: row.href,
     cells: row.cells.map(viewCell),
-    spark: kind === 'versions' ? sparkOf(row.cells) : undefined,
+    spark: kind === 'versions' ? sparkOf(row.cells.map(({ worst }) => worst)) : undefined,
     flips: kind === 'versions' && known.length > 1 ? `${Math.round(100 * flakyScore(known))} %` : '',
   }
 }
@@ -314,16 +310,5 @@ function viewCell(cell: Cell): object {
     href,
     count,
     fresh: fresh > 0,
-  }
-}
-
-/** The row as small bars, tallest for a failure: its shape is seen before its cells are read. */
-function sparkOf(cells: readonly Cell[]): object {
-  const heights = { fail: 12, lost: 9, infra: 9, warn: 6, pass: 3, skip: 2, missing: 1 } as const
-  return {
-    width: cells.length * 5,
-    bars: cells.flatMap(({ worst }, at) =>
-      worst === undefined ? [] : [{ x: at * 5, y: 12 - heights[worst], height: heights[worst], tone: worst }],
-    ),
   }
 }

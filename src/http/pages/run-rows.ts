@@ -53,7 +53,7 @@ export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun 
     when: moment(run.doneMs ?? run.sentMs ?? run.requestedMs, nowMs),
     took: tookMs === undefined ? '' : formatDuration(Math.max(0, tookMs)),
     said: visible(reason ?? ''),
-    old: run.uploaded ? `${run.counts.error} errors` : letterOf(run.state, run.uploaded),
+    old: `(${run.uploaded ? `${run.counts.error} errors` : letterOf(run.state, run.uploaded)})`,
   }
 }
 
@@ -103,13 +103,24 @@ function fieldsOf(queries: Queries, run: RunRow): Record<(typeof columns)[number
   }
 }
 
-export function runsCsv(queries: Queries, runs: readonly RunRow[]): string {
+/** Rows written before the event loop has its turn. */
+const rowsPerTurn = 500
+
+/** As CSV or JSON; runs that were removed meanwhile are left out. */
+export async function exportRuns(
+  queries: Queries,
+  runs: readonly { readonly id: number }[],
+  format: 'csv' | 'json',
+): Promise<string> {
+  const rows: Record<(typeof columns)[number], string | number | null>[] = []
+  for (const [place, { id }] of runs.entries()) {
+    const run = queries.getRun(id)
+    if (run) rows.push(fieldsOf(queries, run))
+    if (place % rowsPerTurn === rowsPerTurn - 1) await new Promise((resolve) => setImmediate(resolve))
+  }
+  if (format === 'json') return `${JSON.stringify({ runs: rows })}\n`
   return csvLines(
     columns,
-    runs.map((run) => Object.values(fieldsOf(queries, run))),
+    rows.map((row) => Object.values(row)),
   )
-}
-
-export function runsJson(queries: Queries, runs: readonly RunRow[]): string {
-  return `${JSON.stringify({ runs: runs.map((run) => fieldsOf(queries, run)) })}\n`
 }
