@@ -90,12 +90,13 @@ lives() {
   [ "$lives_line" = "$lives_now" ]
 }
 
-# Waits so that a signal is heard at once.
+# Waits so that a signal is heard at once. In the sender too, which ends here when its loop was killed.
 nap() {
   sleep "$1" &
   napping=$!
   wait "$napping"
   napping=
+  kill -s 0 "$$" 2>/dev/null || exit
 }
 
 # Waits longer each time; `pause` is set back where something worked.
@@ -105,13 +106,17 @@ back_off() {
   [ "$pause" -le "$pause_max" ] || pause=$pause_max
 }
 
-# await <seconds>: for the process `transfer`, which is ended when it takes longer. Its exit status: `awaited`.
+# await <seconds>: for the process `transfer`, which is ended when it takes longer. Its exit status: `awaited`. The timer
+# looks once a second and ends by itself with the process: a signal to a shell that has just been made may be lost.
 await() {
   (
-    trap 'kill "$timer_nap" 2>/dev/null; exit' TERM
-    sleep "$1" &
-    timer_nap=$!
-    wait "$timer_nap"
+    trap - TERM
+    await_left=$1
+    while [ "$await_left" -gt 0 ]; do
+      sleep 1
+      kill -s 0 "$transfer" || exit
+      await_left=$((await_left - 1))
+    done
     kill "$transfer"
   ) > /dev/null 2>&1 < /dev/null &
   timer=$!
@@ -410,7 +415,8 @@ send_progress() {
   trap 'kill $transfer $timer $napping 2>/dev/null; exit' TERM
   trap '' INT HUP
   transfer='' timer='' napping=''
-  work=$dir/sending
+  # Of this loop alone: the sender of one that was killed may still be there for a moment.
+  work=$dir/sending.$$
   mkdir -p "$work" || exit
   progress=$(cat "$dir/progress")
   [ -n "$progress" ] || exit
@@ -507,9 +513,12 @@ progress_seek() {
 # Room for a run, before it is asked for: what cannot be kept must not be fetched, for nobody would run it.
 make_room() {
   room=$spool/.new
+  # Made for the last question, and not needed: it stays, so that waiting wears no disk.
+  [ ! -e "$room/whole" ] || return 0
   rm -rf "$room"
   mkdir -p "$room/work" && : > "$room/log" || return 1
   dd if=/dev/zero of="$room/reserve" bs=65536 count="$reserve_blocks" 2>/dev/null || return 1
+  : > "$room/whole"
 }
 
 # keep: makes the answer in $work/body a run in the spool. Sets `dir`, and `known` if it has been here before: then it
@@ -529,6 +538,7 @@ keep() {
     keep_name=run-$h_run.$keep_next
   done
   dir=$spool/$keep_name
+  rm -f "$room/whole"
   mv "$work/body" "$room/script" || return 1
   for keep_word in "upload $h_upload" "progress $h_progress" "extend $h_extend" "timeout $h_timeout" "url $url" \
     "boot $boot" "began $(uptime_now)"; do
@@ -558,7 +568,7 @@ finish() {
   finish_full=
   if [ -e "$1/full" ] || ! echo > "$1/probe" 2>/dev/null; then finish_full=1; fi
   rm -f "$1/reserve" "$1/probe"
-  rm -rf "$1/sending" "$1/work"
+  rm -rf "$1"/sending.* "$1/work"
   if [ "$(tail -c $((${#finish_line} + 1)) "$1/log" | tr -d '\000')" != "$finish_line" ]; then
     end_line "$1/log" || return 1
     if [ -n "$finish_full" ]; then
@@ -758,8 +768,11 @@ lock() {
   done
 }
 
-# mv of a folder to a name; never into a folder of that name.
-rename_to() { [ ! -e "$2" ] && mv "$1" "$2" 2>/dev/null && [ ! -e "$2/${1##*/}" ]; }
+# mv of a folder to a name. Where that name has just become another's folder, mv went into it: out again.
+rename_to() {
+  [ ! -e "$2" ] && mv "$1" "$2" 2>/dev/null || return 1
+  [ ! -e "$2/${1##*/}" ] || { mv "$2/${1##*/}" "$1"; return 1; }
+}
 
 # A signal ends the script too, and leaves its result in the spool for the next start.
 stop() {
@@ -772,7 +785,7 @@ stop() {
     to_disk "$dir"
   fi
   say "stopped by SIG$1"
-  rm -rf "$lock_dir"
+  rm -rf "$lock_dir" "$work"
   exit "$2"
 }
 
@@ -816,7 +829,7 @@ usable() {
 end_once() {
   flush_skip=0
   flush
-  rm -rf "$lock_dir" "$spool/.new"
+  rm -rf "$lock_dir" "$work" "$spool/.new"
   [ "$unsent" -eq 0 ] && exit "$1"
   say "$unsent not uploaded, kept in $spool"
   exit 1
@@ -843,7 +856,8 @@ main() {
   while [ "$url" != "${url%/}" ]; do url=${url%/}; done
 
   choose_client
-  setsid=$(command -v setsid || :)
+  setsid=
+  ! command -v setsid > /dev/null 2>&1 || setsid=setsid
   mask=$(umask)
   umask 077
   if [ -z "$spool" ]; then
@@ -858,8 +872,9 @@ main() {
   trap 'stop TERM 143' TERM
   trap 'stop INT 130' INT
   trap 'stop HUP 129' HUP
-  work=$spool/.work
-  rm -rf "$work"
+  # Of this loop alone: a transfer of one that was killed may still write.
+  rm -rf "$spool"/.work.*
+  work=$spool/.work.$$
   mkdir -p "$work" || die "cannot write in $spool"
 
   recover
