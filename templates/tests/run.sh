@@ -21,7 +21,7 @@
 #   script upload progress extend timeout url boot   what the server sent; base URL; the boot it was started in
 #   log      output so far, in the end the result          runner   process id, start time and boot of what runs the script
 #   status   the last line, once the script has ended      whole    the last line is in the log; only the upload is left
-#   reserve  room for the last lines when the disk is full
+#   reserve  room for the last lines when the disk is full  full     it was, when the script ended
 
 # ---- limits, all in one place ----------------------------------------------------------------------------------------
 
@@ -239,11 +239,11 @@ is_number() {
 without_nul() {
   nuls=$(($(tr -dc '\000' < "$1" | wc -c)))
   if [ "$nuls" -eq 0 ]; then
-    cat "$1" > "$2" || return 1
+    cat "$1" > "$2" 2>/dev/null || return 1
   else
     od -An -v -to1 "$1" | LC_ALL=C awk '
       BEGIN { for (i = 0; i < 256; i++) byte[sprintf("%03o", i)] = i }
-      { for (i = 1; i <= NF; i++) if ($i == "000") printf "\\x00"; else printf "%c", byte[$i] }' > "$2" || return 1
+      { for (i = 1; i <= NF; i++) if ($i == "000") printf "\\x00"; else printf "%c", byte[$i] }' > "$2" 2>/dev/null || return 1
   fi
   [ "$(size_of "$2")" -eq $(($(size_of "$1") + 3 * nuls)) ]
 }
@@ -266,7 +266,11 @@ start() {
     PXEMNGR_LOOP=1 PXEMNGR_RUN=$PXEMNGR_RUN PXEMNGR_URL=$PXEMNGR_URL "$@" "$dir/script" >> "$dir/log" 2>&1 < /dev/null
     ended=$?
     umask 077
-    rm -f "$dir/reserve"
+    # Is there room for one byte more? If not, the script may have had none either.
+    full=
+    echo > "$dir/probe" || full=1
+    rm -f "$dir/reserve" "$dir/probe"
+    [ -z "$full" ] || : > "$dir/full"
     echo "X: $ended" > "$dir/status.new" && mv "$dir/status.new" "$dir/status"'
   PXEMNGR_DIR=$1 PXEMNGR_RUN=$run PXEMNGR_URL=$url $setsid sh -c "$2" sh "$mask" "$1" > /dev/null 2>&1 < /dev/null &
   runner=$!
@@ -281,13 +285,14 @@ marked() {
   done
 }
 
-# end_group <pid>: ends what is left of the process group: TERM, and after a while KILL.
+# end_group <pid>: ends what is left of the process group: TERM, and after a while KILL. Written so that every kill takes
+# it: busybox's knows no --, dash's no group after -s.
 end_group() {
   [ -n "$setsid" ] && is_number "$1" || return 0
-  kill -s TERM -- "-$1" 2>/dev/null || return 0
+  kill -TERM "-$1" 2>/dev/null || return 0
   end_left=$term_wait
-  while kill -s 0 -- "-$1" 2>/dev/null; do
-    [ "$end_left" -gt 0 ] || { kill -s KILL -- "-$1" 2>/dev/null; return 0; }
+  while kill -0 "-$1" 2>/dev/null; do
+    [ "$end_left" -gt 0 ] || { kill -KILL "-$1" 2>/dev/null; return 0; }
     end_left=$((end_left - 1))
     sleep 1
   done
@@ -341,7 +346,10 @@ running() { if [ -s "$dir/runner" ]; then lives "$dir/runner"; else kill -0 "$ru
 # settle <dir> <line>: the last line of the result, unless there is one.
 settle() {
   [ ! -e "$1/status" ] || return 0
-  rm -f "$1/reserve"
+  settle_full=
+  { echo > "$1/probe"; } 2>/dev/null || settle_full=1
+  rm -f "$1/reserve" "$1/probe"
+  [ -z "$settle_full" ] || : > "$1/full"
   echo "$2" > "$1/status.new" && mv "$1/status.new" "$1/status"
 }
 
@@ -564,16 +572,12 @@ run_of() { run=${1##*/run-} run=${run%%.*}; }
 finish() {
   [ ! -e "$1/whole" ] || return 0
   finish_line=$(cat "$1/status")
-  # Before the reserve is given up: is there room for one byte more? If not, the script had none either.
-  finish_full=
-  if [ -e "$1/full" ] || ! echo > "$1/probe" 2>/dev/null; then finish_full=1; fi
-  rm -f "$1/reserve" "$1/probe"
   rm -rf "$1"/sending.* "$1/work"
   if [ "$(tail -c $((${#finish_line} + 1)) "$1/log" | tr -d '\000')" != "$finish_line" ]; then
     end_line "$1/log" || return 1
-    if [ -n "$finish_full" ]; then
-      say "run $run: the disk of $spool is full: output is missing"
-      echo "E: the disk of the machine's spool was full: output is missing before this line" >> "$1/log" || return 1
+    if [ -e "$1/full" ]; then
+      say "run $run: the disk of $spool is full: output may be missing"
+      echo "E: the disk of the machine's spool was full: output may be missing before this line" >> "$1/log" || return 1
     fi
     if [ "$client" = busybox ] && [ "$(($(tr -dc '\000' < "$1/log" | wc -c)))" -gt 0 ]; then
       echo 'I: the wget of this machine cannot send NUL bytes: each is written as \x00' >> "$1/log" || return 1
