@@ -159,7 +159,11 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     }
     const run = await authorize(c)
     if ('status' in run) return answer(c, run)
-    if (method !== 'POST') return answer(c, text(200, String(await folder.progressBytes(run.id))))
+    if (method !== 'POST') {
+      const closed = closedBy(run)
+      const headers = closed === undefined ? {} : { 'x-pxemngr-closed': closed }
+      return answer(c, text(200, String(await folder.progressBytes(run.id)), headers))
+    }
     try {
       return answer(c, await progress(c, run))
     } catch (error) {
@@ -261,6 +265,12 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
       return answer(c, faultAnswer(error, c, run))
     }
   })
+}
+
+/** Why a run takes no more progress, for the loop of its machine: `uploaded`, `lost`, `cancelled` …; undefined while it does. */
+function closedBy({ state, verdict, uploaded }: RunRow): string | undefined {
+  if (state === 'done') return uploaded ? 'uploaded' : (verdict ?? state)
+  return state === 'cancelled' || state === 'expired' ? state : undefined
 }
 
 /** The body as it comes: from the raw request where there is one. */
