@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import type { Bindings, HttpApp, Surface } from './env.ts'
+import { continueWhenRead } from './unread.ts'
 
 /** A client has so long to send its header. The whole request has no limit (uploads of GiB), silence has. */
 const headersTimeoutMs = 10_000
@@ -34,6 +35,10 @@ export function createHttpServer(
     requestTimeout: 0,
   })
   if (surface === 'tcp') server.timeout = silenceMaxMs
+  server.on('checkContinue', (incoming, outgoing) => {
+    continueWhenRead(incoming, outgoing)
+    server.emit('request', incoming, outgoing)
+  })
   server.on('request', (incoming, outgoing) => {
     if (first?.(incoming, outgoing)) return
     listener(incoming, outgoing).catch((error: unknown) => outgoing.destroy(error instanceof Error ? error : undefined))

@@ -22,6 +22,7 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { headersOf, type MachineAnswer, text } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
 import { boundaryOf, MultipartFault, readMultipart } from './multipart.ts'
+import { answerUnread, readBody } from './unread.ts'
 
 export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log'> {
   readonly tokens: RunTokens
@@ -51,8 +52,10 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
 
   const answer = (c: HttpContext, { status, body, headers = {} }: MachineAnswer): Response => {
     const all = headersOf({ status, body, headers })
-    // What was not read of the request is not waited for.
     if (status >= 400) all['connection'] = 'close'
+    const { incoming } = c.env
+    if (status >= 400 && c.req.method === 'POST' && incoming)
+      return answerUnread(incoming, String(body), { status, headers: all })
     return new Response(c.req.method === 'HEAD' ? null : String(body), { status, headers: all })
   }
 
@@ -265,7 +268,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
 
 /** The body as it comes: from the raw request where there is one. */
 function bodyOf(c: HttpContext): AsyncIterable<Uint8Array> {
-  if (c.env.incoming) return c.env.incoming
+  if (c.env.incoming) return readBody(c.env.incoming)
   const { body } = c.req.raw
   return body ? Readable.fromWeb(body as never) : Readable.from([])
 }
