@@ -5,6 +5,7 @@
  * answered is on disk and in the journal. A result is read as it passes, so its size costs no memory. Sources: RUNS
  * "Machine URLs", CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.4.
  */
+import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import { quote } from '../domain/address.ts'
 import { durationAllowed, parseDuration } from '../domain/duration.ts'
@@ -157,12 +158,13 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     if (error instanceof MultipartFault) return text(400, error.message)
     if (error instanceof Refusal) return text(error.status, error.message)
     const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'ENOSPC' || code === 'EDQUOT') return text(507, 'no space left on the disk of the results')
+    const errno = error instanceof Error && 'errno' in error ? error.errno : undefined
+    if (code === 'ENOSPC' || errno === -constants.errno.EDQUOT) return text(507, 'no space left on the disk of the results')
     if (code === 'EROFS' || code === 'EIO') {
       options.log.error('the results folder cannot be written', { run: run.id, error })
       return text(503, `the results folder cannot be written (${code}): try again later`)
     }
-    if (code === 'ECONNRESET' || c.env.incoming?.destroyed === true) return text(400, 'the upload was cut off')
+    if (code === 'ECONNRESET' || c.env.incoming?.complete === false) return text(400, 'the upload was cut off')
     options.log.error('an upload failed', { run: run.id, error })
     return text(500, 'the server failed: its log says why')
   }
