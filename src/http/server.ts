@@ -6,6 +6,7 @@
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { Surface } from './env.ts'
+import { continueWhenRead } from './unread.ts'
 
 /** A client has so long to send its header. The whole request has no limit (uploads of GiB), silence has. */
 const headersTimeoutMs = 10_000
@@ -29,6 +30,10 @@ export function createHttpServer(
     requestTimeout: 0,
   })
   if (surface === 'tcp') server.timeout = silenceMaxMs
+  server.on('checkContinue', (incoming, outgoing) => {
+    continueWhenRead(incoming, outgoing)
+    server.emit('request', incoming, outgoing)
+  })
   server.on('request', (incoming, outgoing) => {
     if (first?.(incoming, outgoing)) return
     listener(incoming, outgoing)

@@ -6,14 +6,20 @@
  * Size, depth and number of attributes are bounded. Sources: XML 1.0 §2–§4, RUNS "Results" (a DTD makes it unreadable).
  */
 import { type CaseCounts, casesMax, type ResultCase } from '../run.ts'
-import { decodeText } from './text.ts'
 
 export type JunitRead =
   | { readonly counts: CaseCounts; readonly cases: readonly ResultCase[] }
   | { readonly fault: string }
 
 /** Larger is no report of tests. */
-export const junitBytesMax = 64 * 1024 * 1024
+export const junitBytesMax = 16 * 1024 * 1024
+/** One tag with its attributes, in characters. */
+const tagMax = 1024 * 1024
+/** Characters of an attribute's value that are looked at: more than is kept of any. */
+const valueLooked = 4096
+/** Tags, and bytes decoded, between two places where whoever reads may pause. */
+const tagsEach = 200
+const bytesEach = 1024 * 1024
 const depthMax = 100
 const attributesMax = 200
 const nameLength = 300
@@ -30,9 +36,11 @@ interface OpenCase {
   note: string
 }
 
-export function readJunit(bytes: Uint8Array): JunitRead {
+/** Reads in steps, for large files take a while; returns what was found. */
+export function* readJunit(bytes: Uint8Array): Generator<void, JunitRead> {
   if (bytes.length > junitBytesMax) return { fault: `larger than ${junitBytesMax} bytes` }
-  const text = decodeText(bytes).replace(/^\ufeff/, '')
+  const text = yield* decode(bytes)
+  let tags = 0
   const counts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
   const failing: ResultCase[] = []
   const others: ResultCase[] = []
@@ -108,9 +116,11 @@ export function readJunit(bytes: Uint8Array): JunitRead {
       continue
     }
     if (text.startsWith('<!', next)) return { fault: 'it has a document type declaration (DTD)' }
-    const tag = readTag(text, next)
+    tags += 1
+    if (tags % tagsEach === 0) yield
+    const tag = readTag(text.slice(next, next + tagMax))
     if (typeof tag === 'string') return { fault: tag }
-    at = tag.end
+    at = next + tag.length
     if (tag.kind === 'end') {
       const opened = open.pop()
       if (opened?.name !== tag.name) return { fault: `</${tag.name.slice(0, 40)}> closes nothing` }
@@ -132,33 +142,51 @@ export function readJunit(bytes: Uint8Array): JunitRead {
   return { counts, cases: [...failing, ...others].slice(0, casesMax) }
 }
 
-type Tag = Element & { readonly kind: 'start' | 'empty' | 'end'; readonly end: number }
+/** UTF-8, and where that fails Latin-1, as `text.ts`; without a byte order mark. */
+function* decode(bytes: Uint8Array): Generator<void, string> {
+  for (const decoder of [new TextDecoder('utf-8', { fatal: true }), new TextDecoder('latin1')]) {
+    try {
+      let text = ''
+      for (let at = 0; at < bytes.length; at += bytesEach) {
+        text += decoder.decode(bytes.subarray(at, at + bytesEach), { stream: true })
+        yield
+      }
+      return text + decoder.decode()
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+    }
+  }
+  return ''
+}
+
+/** `length`: characters from its `<` to behind its `>`. */
+type Tag = Element & { readonly kind: 'start' | 'empty' | 'end'; readonly length: number }
 
 const namePattern = /[A-Za-z_:\u0080-\uffff][\w:.\-\u0080-\uffff]{0,200}/y
 const attributePattern = /\s+([A-Za-z_:\u0080-\uffff][\w:.\-\u0080-\uffff]{0,200})\s*=\s*(?:"([^"<]*)"|'([^'<]*)')/y
 const tagEnd = /\s*(\/?)>/y
 
-/** The tag at `at`, or what is wrong with it. */
-function readTag(text: string, at: number): Tag | string {
-  const isEnd = text[at + 1] === '/'
-  namePattern.lastIndex = at + (isEnd ? 2 : 1)
+/** The tag that `text` begins with, or what is wrong with it. */
+function readTag(text: string): Tag | string {
+  const isEnd = text[1] === '/'
+  namePattern.lastIndex = isEnd ? 2 : 1
   const name = namePattern.exec(text)?.[0]
   if (name === undefined) return 'a < begins no element'
   const attributes = new Map<string, string>()
-  let from = at + (isEnd ? 2 : 1) + name.length
+  let from = (isEnd ? 2 : 1) + name.length
   for (;;) {
     attributePattern.lastIndex = from
     const found = isEnd ? null : attributePattern.exec(text)
     if (!found) break
     if (attributes.size >= attributesMax) return `<${name.slice(0, 40)}> has more than ${attributesMax} attributes`
-    attributes.set(found[1] ?? '', decodeEntities(found[2] ?? found[3] ?? ''))
+    attributes.set(found[1] ?? '', decodeEntities((found[2] ?? found[3] ?? '').slice(0, valueLooked)))
     from = attributePattern.lastIndex
   }
   tagEnd.lastIndex = from
   const end = tagEnd.exec(text)
-  if (!end) return `<${name.slice(0, 40)} … is not closed`
+  if (!end) return `<${name.slice(0, 40)} … is not closed${text.length < tagMax ? '' : ` in ${tagMax} characters`}`
   const kind = isEnd ? 'end' : end[1] === '/' ? 'empty' : 'start'
-  return { kind, name, attributes, end: tagEnd.lastIndex }
+  return { kind, name, attributes, length: tagEnd.lastIndex }
 }
 
 const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }

@@ -39,8 +39,8 @@ export interface ResultSummary {
 export interface ResultReader {
   /** The next bytes of the log. */
   push(chunk: Uint8Array): void
-  /** A JUnit attachment, whole; one that cannot be read is a warning with a note. */
-  addJunit(name: string, bytes: Uint8Array): void
+  /** Reads a JUnit attachment, whole, in steps; one that cannot be read is a warning with a note. */
+  addJunit(name: string, bytes: Uint8Array): Generator<void, void>
   /** Something that could not be read: a note, and a warning. */
   addFault(note: string): void
   /** As of now; the log may go on. */
@@ -234,8 +234,8 @@ export function createResultReader(): ResultReader {
       }
       carry(chunk.subarray(from))
     },
-    addJunit(name, bytes) {
-      const read = readJunit(bytes)
+    *addJunit(name, bytes) {
+      const read = yield* readJunit(bytes)
       if ('fault' in read) {
         faults += 1
         note(`${name}: ${read.fault}`)

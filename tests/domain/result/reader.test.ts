@@ -10,7 +10,7 @@ import { createResultReader, type ResultSummary } from '../../../src/domain/resu
 function read(text: string | Uint8Array, ...junit: string[]): ResultSummary {
   const reader = createResultReader()
   reader.push(typeof text === 'string' ? Buffer.from(text) : text)
-  for (const [at, xml] of junit.entries()) reader.addJunit(`${at}.xml`, Buffer.from(xml))
+  for (const [at, xml] of junit.entries()) Array.from(reader.addJunit(`${at}.xml`, Buffer.from(xml)))
   return reader.summary()
 }
 
