@@ -5,7 +5,7 @@
  * trends) have statements of their own beside these. Times are ms since the epoch. Source: `schema-runs.ts`.
  */
 import type { KeptLine } from '../domain/run.ts'
-import type { Verdict } from '../domain/verdict.ts'
+import { runStates, type Verdict } from '../domain/verdict.ts'
 import {
   type DeliveryRow,
   type LatestRun,
@@ -24,6 +24,7 @@ import {
   type VersionRow,
   type WebhookRow,
 } from './run-rows.ts'
+import { lineRunsKept } from './schema-runs.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
 export interface RunQueries {
@@ -84,8 +85,6 @@ const versionColumns = 'id, name, at, kept'
 const webhookColumns = 'w.id, w.url, w.events, w.secret, w.at'
 /** More rows than any page or command shows at once. */
 const rowsMax = 1_000_000
-/** Runs whose lines a search looks through: some 10 ms. */
-const searchedMax = 50_000
 
 export function createRunQueries(database: Database): RunQueries {
   const { get, all } = database
@@ -118,7 +117,11 @@ export function createRunQueries(database: Database): RunQueries {
     getDetail: (run) => readDetail(database, run),
     runs(filter) {
       const { where, values } = conditions(filter)
-      return runsWhere(`${where} ORDER BY r.id DESC LIMIT ?`, [...values, Math.min(filter.limit, rowsMax)])
+      // Ids first: what has to be sorted is then numbers out of an index, not whole rows.
+      return runsWhere(
+        `WHERE r.id IN (SELECT r.id FROM run r ${where} ORDER BY r.id DESC LIMIT ?) ORDER BY r.id DESC`,
+        [...values, Math.min(filter.limit, rowsMax)],
+      )
     },
     countRuns(filter) {
       const { where, values } = conditions(filter)
@@ -126,7 +129,7 @@ export function createRunQueries(database: Database): RunQueries {
     },
     requestedOf: (systems, limit) =>
       runsWhere(
-        `WHERE r.state = 'requested' AND r.system IN (${systems.map(() => '?').join(', ')})
+        `WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
          ORDER BY r.attempt = 1, r.id LIMIT ?`,
         [...systems, limit],
       ),
@@ -140,11 +143,11 @@ export function createRunQueries(database: Database): RunQueries {
       return counts
     },
     overdueRuns: (nowMs, readyMs, limit) =>
-      runsWhere(`WHERE r.state IN ('sent', 'running') AND max(r.deadline, ?2 + r.grace) < ?1 ORDER BY r.id LIMIT ?3`, [
-        nowMs,
-        readyMs,
-        limit,
-      ]),
+      runsWhere(
+        `WHERE r.state IN ('sent', 'running') AND ${isOpen} AND max(r.deadline, ?2 + r.grace) < ?1
+         ORDER BY r.id LIMIT ?3`,
+        [nowMs, readyMs, limit],
+      ),
     runsAfter: (after, limit) => runsWhere('WHERE r.id > ? ORDER BY r.id LIMIT ?', [after, limit]),
     attemptsOf: (group) =>
       runsWhere(`WHERE r.id = ?1 OR r.id IN (SELECT id FROM run WHERE grp = ?1 AND attempt > 1) ORDER BY r.id`, [
@@ -154,12 +157,12 @@ export function createRunQueries(database: Database): RunQueries {
       runsWhere(`WHERE r.system = ? AND r.state = 'done' ORDER BY r.id DESC LIMIT ?`, [system, limit]),
     previousRun: (run, wanted) =>
       oneRun(
-        `WHERE r.test = ? AND r.system = ? AND r.id < ? AND r.grp <> ? AND r.state = 'done'
+        `WHERE +r.test = ? AND r.system = ? AND r.id < ? AND r.grp <> ? AND r.state = 'done'
          AND r.verdict IN (${wanted.map(() => '?').join(', ')}) ORDER BY r.id DESC`,
         [run.test.id, run.system.id, run.id, run.group, ...wanted],
       ),
     nextRun: (run) =>
-      oneRun('WHERE r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
+      oneRun('WHERE +r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
     latestOf: (version, system) =>
       // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
       all(
@@ -175,7 +178,7 @@ export function createRunQueries(database: Database): RunQueries {
       expected(
         version,
         `AND NOT EXISTS (SELECT 1 FROM run r WHERE r.version = e.version AND r.system = e.system AND r.test = e.test
-           AND r.state = 'done')`,
+           AND r.verdict IS NOT NULL)`,
       ),
     sickOf: (system) => {
       const reason = get('SELECT sick FROM system WHERE id = ?', [system])?.[0]
@@ -187,18 +190,30 @@ export function createRunQueries(database: Database): RunQueries {
         reason: String(reason),
       })),
     searchLines(words, limit) {
-      const newest = Number(get('SELECT max(run) FROM run_detail')?.[0] ?? 0)
-      const rows = all(
-        `SELECT run, lines, reason FROM run_detail WHERE run > ? AND (instr(lower(lines), ?) OR instr(lower(reason), ?))
-         ORDER BY run DESC LIMIT ?`,
-        [newest - searchedMax, words, words, limit],
-      )
-      return rows.flatMap(([id, lines, reason]) => {
-        const run = oneRun('WHERE r.id = ?', [id ?? null])
-        const kept = typeof lines === 'string' ? (JSON.parse(lines) as [string, number, string][]) : []
+      const newest = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
+      const since = newest - lineRunsKept
+      const texts = new Map<number, string>()
+      for (const [run, lines] of all(
+        'SELECT run, lines FROM run_line WHERE run > ? AND instr(lower(lines), ?) ORDER BY run DESC LIMIT ?',
+        [since, words, limit],
+      )) {
+        const kept = JSON.parse(String(lines)) as [string, number, string][]
         const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
-        return run ? [{ run, text: line ?? String(reason ?? '') }] : []
-      })
+        if (line !== undefined) texts.set(Number(run), line)
+      }
+      for (const [run, reason] of all(
+        'SELECT run, reason FROM run_detail WHERE run > ? AND instr(lower(reason), ?) ORDER BY run DESC LIMIT ?',
+        [since, words, limit],
+      )) {
+        if (!texts.has(Number(run))) texts.set(Number(run), String(reason))
+      }
+      return [...texts]
+        .sort(([a], [b]) => b - a)
+        .slice(0, limit)
+        .flatMap(([id, text]) => {
+          const run = oneRun('WHERE r.id = ?', [id])
+          return run ? [{ run, text }] : []
+        })
     },
     runSecret: () => get('SELECT value FROM secret')?.[0] as string | undefined,
     listWebhooks: () => all(`SELECT ${webhookColumns} FROM webhook w ORDER BY w.id`).map(toWebhook),
@@ -217,7 +232,7 @@ export function createRunQueries(database: Database): RunQueries {
   }
 }
 
-/** As the partial index has it. */
+/** As the partial index has it; SQLite uses it for statements that hold this very term, whatever else follows. */
 const isOpen = `r.state IN ('requested', 'sent', 'running')`
 
 function conditions(filter: Omit<RunFilter, 'limit'>): { where: string; values: SqlValue[] } {
@@ -230,7 +245,10 @@ function conditions(filter: Omit<RunFilter, 'limit'>): { where: string; values: 
   if (filter.system !== undefined) add('r.system = ?', filter.system)
   if (filter.test !== undefined) add('r.test = ?', filter.test)
   if (filter.version !== undefined) add('r.version = ?', filter.version)
-  if (filter.states) add(`r.state IN (${filter.states.map(() => '?').join(', ')})`, ...filter.states)
+  if (filter.states) {
+    add(`r.state IN (${filter.states.map(() => '?').join(', ')})`, ...filter.states)
+    if (filter.states.every((state) => runStates[state].open)) add(isOpen)
+  }
   if (filter.verdicts) add(`r.verdict IN (${filter.verdicts.map(() => '?').join(', ')})`, ...filter.verdicts)
   if (filter.sinceMs !== undefined) add('r.requested >= ?', filter.sinceMs)
   if (filter.before !== undefined) add('r.id < ?', filter.before)
@@ -239,10 +257,12 @@ function conditions(filter: Omit<RunFilter, 'limit'>): { where: string; values: 
 
 function readDetail(database: Database, run: number): RunDetail {
   const row = database.get(
-    'SELECT reason, exit, cases, lines, notes, attachments, waived, mac, ip, size FROM run_detail WHERE run = ?',
+    `SELECT d.reason, d.cases, l.lines, d.notes, d.attachments, d.waived, m.mac, m.ip, r.exit, r.size FROM run r
+     LEFT JOIN run_detail d ON d.run = r.id LEFT JOIN run_line l ON l.run = r.id
+     LEFT JOIN machine m ON m.id = r.machine WHERE r.id = ?`,
     [run],
   )
-  const [reason, exit, cases, lines, notes, attachments, waived, mac, ip, size] = row ?? []
+  const [reason, cases, lines, notes, attachments, waived, mac, ip, exit, size] = row ?? []
   const list = <T>(text: SqlValue | undefined): T[] => (typeof text === 'string' ? (JSON.parse(text) as T[]) : [])
   const [total = 0, pass = 0, fail = 0, skip = 0, todo = 0] = list<number>(cases)
   const measured = database.all(
@@ -257,8 +277,8 @@ function readDetail(database: Database, run: number): RunDetail {
     notes: list<string>(notes),
     attachments: list<[string, number]>(attachments).map(([name, sizeBytes]) => ({ name, sizeBytes })),
     waived: textOf(waived),
-    mac: textOf(mac),
-    ip: textOf(ip),
+    mac: textOf(mac) || null,
+    ip: textOf(ip) || null,
     sizeBytes: numberOf(size),
     measurements: measured.map(([name, value, unit]) => ({
       name: String(name),
