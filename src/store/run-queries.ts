@@ -61,6 +61,9 @@ export interface RunQueries {
   nextRun(run: RunRow): RunRow | undefined
   /** The latest done run of each system and test for the version; of one system, or all. By their ids. */
   latestOf(version: number, system?: number): LatestRun[]
+  /** The same in order of system and test, from the pair after `after`, at most `limit`. */
+  latestAfter(version: number, after: { readonly system: number; readonly test: number }, limit: number): LatestRun[]
+  latestRun(version: number, system: number, test: number): LatestRun | undefined
   /** Expected by suites: (system, test) pairs of a version. */
   expectedOf(version: number): { readonly system: Named; readonly test: Named; readonly suite: string }[]
   /** Those of them without a result: no run of the version that is done (RUNS "Results"). */
@@ -101,6 +104,24 @@ export function createRunQueries(database: Database): RunQueries {
       test: { id: Number(test), name: String(testName) },
       suite: String(suite),
     }))
+  const named = (table: 'system' | 'test') => {
+    const known = new Map<number, Named>()
+    return (id: number): Named => {
+      const found = known.get(id) ?? { id, name: String(get(`SELECT name FROM ${table} WHERE id = ?`, [id])?.[0]) }
+      known.set(id, found)
+      return found
+    }
+  }
+  /** Of the index alone, with names that the rows share: overviews keep 100,000 of them. */
+  const latest = (where: string, values: readonly SqlValue[], limit = rowsMax): LatestRun[] => {
+    const [system, test] = [named('system'), named('test')]
+    // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
+    return all(
+      `SELECT system, test, max(id), verdict, flags FROM run WHERE version = ?1 ${where} AND verdict IS NOT NULL
+       GROUP BY system, test LIMIT ?${values.length + 1}`,
+      [...values, limit],
+    ).map((row) => toLatest(row, system(Number(row[0])), test(Number(row[1]))))
+  }
   return {
     findTest: (name) => all('SELECT id, name, available FROM test WHERE name = ?', [name]).map(toTest)[0],
     getTest: (id) => all('SELECT id, name, available FROM test WHERE id = ?', [id]).map(toTest)[0],
@@ -164,15 +185,10 @@ export function createRunQueries(database: Database): RunQueries {
     nextRun: (run) =>
       oneRun('WHERE +r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
     latestOf: (version, system) =>
-      // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
-      all(
-        `SELECT l.system, s.name, l.test, t.name, l.run, l.verdict, l.flags FROM (
-           SELECT system, test, max(id) AS run, verdict, flags FROM run
-           WHERE version = ?1 ${system === undefined ? '' : 'AND system = ?2'} AND verdict IS NOT NULL
-           GROUP BY system, test) l
-         JOIN system s ON s.id = l.system JOIN test t ON t.id = l.test`,
-        system === undefined ? [version] : [version, system],
-      ).map(toLatest),
+      latest(system === undefined ? '' : 'AND system = ?2', system === undefined ? [version] : [version, system]),
+    latestAfter: (version, after, limit) =>
+      latest('AND (system, test) > (?2, ?3)', [version, after.system, after.test], limit),
+    latestRun: (version, system, test) => latest('AND system = ?2 AND test = ?3', [version, system, test])[0],
     expectedOf: (version) => expected(version, ''),
     missingOf: (version) =>
       expected(

@@ -10,7 +10,7 @@ import { missing, type Verdict, verdictNames, verdicts } from '../../domain/verd
 import type { LatestRun, VersionRow } from '../../store/run-rows.ts'
 import type { Store } from '../../store/store.ts'
 import type { Frame } from './render.ts'
-import type { VersionIndex } from './version-index.ts'
+import { addUp, type SystemResults, type VersionIndex } from './version-index.ts'
 import { formatCount, plural, visible } from './words.ts'
 
 /** Versions side by side unless told otherwise, and at most. */
@@ -85,17 +85,17 @@ export async function readMatrix(store: Store, index: VersionIndex, query: Matri
   const one = query.version === undefined ? undefined : queries.findVersion(query.version)
   if (one) return oneVersion(store, index, one, query)
   const versions = queries.listVersions(query.columns).reverse()
-  const rows = new Map<number, { name: string; cells: LatestRun[][]; missing: number[] }>()
+  const rows = new Map<number, { name: string; cells: (Results | undefined)[]; missing: number[] }>()
   const rowOf = (system: { readonly id: number; readonly name: string }) => {
     const known = rows.get(system.id)
     if (known) return known
-    const row = { name: system.name, cells: versions.map((): LatestRun[] => []), missing: versions.map(() => 0) }
+    const row = { name: system.name, cells: versions.map(() => undefined), missing: versions.map(() => 0) }
     rows.set(system.id, row)
     return row
   }
   for (const [at, version] of versions.entries()) {
-    for (const run of await index.latest(version.id)) rowOf(run.system).cells[at]?.push(run)
-    for (const { system } of queries.missingOf(version.id)) {
+    for (const results of (await index.systems(version.id)).values()) rowOf(results.system).cells[at] = results
+    for (const { system } of await index.missing(version.id)) {
       const row = rowOf(system)
       row.missing[at] = (row.missing[at] ?? 0) + 1
     }
@@ -108,19 +108,25 @@ export async function readMatrix(store: Store, index: VersionIndex, query: Matri
       name,
       href: `/system/${id}/`,
       group: prefixOf(name),
-      cells: cells.map((runs, at) => {
-        const version = versions[at]
-        const href = `/tests/${version?.id ?? 0}/?${new URLSearchParams({ q: name })}`
-        return cellOf(
-          runs,
-          lacking[at] ?? 0,
-          cells.slice(0, at).findLast((before) => before.length > 0),
-          href,
-        )
-      }),
+      cells: cellsOf(cells, lacking, versions, `?${new URLSearchParams({ q: name })}`),
     })),
     more: Math.max(0, matching.length - rowsMax),
   }
+}
+
+/** A row of systems × versions: each beside the last one before it that has a result. */
+function cellsOf(
+  results: readonly (Results | undefined)[],
+  lacking: readonly number[],
+  versions: readonly VersionRow[],
+  query: string,
+): Cell[] {
+  let before: Results | undefined
+  return results.map((own, at) => {
+    const cell = cellOf(own, lacking[at] ?? 0, before, `/tests/${versions[at]?.id ?? 0}/${query}`)
+    before = own ?? before
+    return cell
+  })
 }
 
 /** Tests × systems of one version; fresh is what the version before it does not have. */
@@ -128,7 +134,7 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
   const { queries } = store
   const before = queries.listVersions().find(({ id }) => id < version.id)
   const known = new Map(
-    (before ? await index.latest(before.id) : []).map((run) => [`${run.system.id} ${run.test.id}`, run]),
+    [...(before ? await index.latest(before.id) : [])].map((run) => [`${run.system.id} ${run.test.id}`, run]),
   )
   const systems = new Map<number, string>()
   const rows = new Map<number, { name: string; cells: Map<number, LatestRun>; missing: Set<number> }>()
@@ -142,7 +148,7 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
     systems.set(run.system.id, run.system.name)
     rowOf(run.test).cells.set(run.system.id, run)
   }
-  for (const { system, test } of queries.missingOf(version.id)) {
+  for (const { system, test } of await index.missing(version.id)) {
     if (!hasWords(system.name, query.words) && !hasWords(test.name, query.words)) continue
     systems.set(system.id, system.name)
     rowOf(test).missing.add(system.id)
@@ -160,9 +166,9 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
         const run = cells.get(system)
         const previous = known.get(`${system} ${id}`)
         return cellOf(
-          run ? [run] : [],
+          run && addUp([run]),
           lacking.has(system) ? 1 : 0,
-          previous && [previous],
+          previous && addUp([previous]),
           run ? `/test/${run.run}/` : '',
         )
       }),
@@ -171,21 +177,13 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
   }
 }
 
-function cellOf(
-  runs: readonly LatestRun[],
-  lacking: number,
-  before: readonly LatestRun[] | undefined,
-  href: string,
-): Cell {
-  const counts: Partial<Record<Verdict | 'missing', number>> = {}
-  const failing = new Set(before?.filter(({ verdict }) => verdict === 'fail').map(({ test }) => test.id))
+type Results = Pick<SystemResults, 'counts' | 'failing'>
+
+function cellOf(results: Results | undefined, lacking: number, before: Results | undefined, href: string): Cell {
+  const counts: Cell['counts'] = lacking > 0 ? { ...results?.counts, missing: lacking } : (results?.counts ?? {})
   let fresh = 0
-  for (const { verdict, test } of runs) {
-    counts[verdict] = (counts[verdict] ?? 0) + 1
-    // Without anything before it nothing is new: the first version is not all regressions.
-    if (verdict === 'fail' && before !== undefined && !failing.has(test.id)) fresh += 1
-  }
-  if (lacking > 0) counts.missing = lacking
+  // Without anything before it nothing is new: the first version is not all regressions.
+  if (before) for (const test of results?.failing ?? []) if (!before.failing.has(test)) fresh += 1
   const worst = verdictNames.find((verdict) => counts[verdict] !== undefined && !isQuiet(verdict, counts))
   return { counts, worst: worst ?? (lacking > 0 ? 'missing' : verdictNames.find((each) => counts[each])), fresh, href }
 }
