@@ -20,7 +20,8 @@ import { renderBadge } from './pages/badge.ts'
 import { readForm } from './pages/changes.ts'
 import { changesCsv, viewCompare } from './pages/compare.ts'
 import { csvLines } from './pages/export.ts'
-import { type Matrix, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import { type Matrix, type MatrixRow, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import { createKeptRows } from './pages/matrix-rows.ts'
 import type { Frame, PageName } from './pages/render.ts'
 import { parseRunQuery, viewRunPage } from './pages/run.ts'
 import { type ListPage, parseListQuery, viewQueue, viewTestName, viewVersion } from './pages/run-lists.ts'
@@ -39,6 +40,7 @@ export function mountResultPages(
   nowMs: () => number,
 ): void {
   const { queries } = daemon.store
+  const matrixRows = createKeptRows<MatrixRow>()
   const paramsOf = (c: HttpContext) => new URL(c.req.url).searchParams
 
   /** The page, or its rows in the format asked for. */
@@ -82,12 +84,12 @@ export function mountResultPages(
   app.get('/matrix', async (c) => {
     const query = parseMatrixQuery(paramsOf(c))
     if (query.version !== undefined) getVersion(query.version)
-    const matrix = await readMatrix(daemon.store, index, query)
+    const matrix = await readMatrix(daemon.store, index, matrixRows, query)
     const format = c.req.query('format')
     if (format === 'csv') return dataResponse(matrixCsv(matrix), 'text/csv; charset=utf-8', 'matrix.csv')
     if (format === 'json') return dataResponse(`${JSON.stringify(matrix)}\n`, 'application/json', 'matrix.json')
     checkFormat(format)
-    const { data, frame } = viewMatrix(matrix, query, daemon.store.seq)
+    const { data, frame } = viewMatrix(matrix, matrixRows, query, daemon.store.seq)
     return show(c, 'matrix', data, frame)
   })
 

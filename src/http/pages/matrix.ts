@@ -9,7 +9,8 @@ import { flakyScore } from '../../domain/compare.ts'
 import { missing, type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
 import type { LatestRun, VersionRow } from '../../store/run-rows.ts'
 import type { Store } from '../../store/store.ts'
-import type { Frame } from './render.ts'
+import type { KeptRows } from './matrix-rows.ts'
+import { type Frame, renderPart } from './render.ts'
 import { addUp, type SystemResults, type VersionIndex } from './version-index.ts'
 import { formatCount, plural, visible } from './words.ts'
 
@@ -80,10 +81,15 @@ export interface Matrix {
 }
 
 /** `version` undefined in `query` or unknown to the store: systems × versions. */
-export async function readMatrix(store: Store, index: VersionIndex, query: MatrixQuery): Promise<Matrix> {
+export async function readMatrix(
+  store: Store,
+  index: VersionIndex,
+  kept: KeptRows<MatrixRow>,
+  query: MatrixQuery,
+): Promise<Matrix> {
   const { queries } = store
   const one = query.version === undefined ? undefined : queries.findVersion(query.version)
-  if (one) return oneVersion(store, index, one, query)
+  if (one) return oneVersion(store, index, kept, one, query)
   const versions = queries.listVersions(query.columns).reverse()
   const rows = new Map<number, { name: string; cells: (Results | undefined)[]; missing: number[] }>()
   const rowOf = (system: { readonly id: number; readonly name: string }) => {
@@ -101,15 +107,18 @@ export async function readMatrix(store: Store, index: VersionIndex, query: Matri
     }
   }
   const matching = [...rows].filter(([, { name }]) => hasWords(name, query.words)).sort(byName)
+  const grid = kept.grid(`versions ${versions.map(({ id }) => id).join(' ')}`)
   return {
     kind: 'versions',
     columns: versions.map(({ name }) => ({ name, href: urlOf(query, { version: name }) })),
-    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => ({
-      name,
-      href: `/system/${id}/`,
-      group: prefixOf(name),
-      cells: cellsOf(cells, lacking, versions, `?${new URLSearchParams({ q: name })}`),
-    })),
+    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) =>
+      grid.row(id, [name, ...cells, ...lacking], () => ({
+        name,
+        href: `/system/${id}/`,
+        group: prefixOf(name),
+        cells: cellsOf(cells, lacking, versions, `?${new URLSearchParams({ q: name })}`),
+      })),
+    ),
     more: Math.max(0, matching.length - rowsMax),
   }
 }
@@ -130,12 +139,20 @@ function cellsOf(
 }
 
 /** Tests × systems of one version; fresh is what the version before it does not have. */
-async function oneVersion(store: Store, index: VersionIndex, version: VersionRow, query: MatrixQuery): Promise<Matrix> {
+async function oneVersion(
+  store: Store,
+  index: VersionIndex,
+  kept: KeptRows<MatrixRow>,
+  version: VersionRow,
+  query: MatrixQuery,
+): Promise<Matrix> {
   const { queries } = store
   const before = queries.listVersions().find(({ id }) => id < version.id)
-  const known = new Map(
-    [...(before ? await index.latest(before.id) : [])].map((run) => [`${run.system.id} ${run.test.id}`, run]),
-  )
+  const known = new Map<number, Map<number, LatestRun>>()
+  for (const run of before ? await index.latest(before.id) : []) {
+    const ofTest = known.get(run.test.id) ?? new Map<number, LatestRun>()
+    known.set(run.test.id, ofTest.set(run.system.id, run))
+  }
   const systems = new Map<number, string>()
   const rows = new Map<number, { name: string; cells: Map<number, LatestRun>; missing: Set<number> }>()
   const rowOf = (test: { readonly id: number; readonly name: string }) => {
@@ -155,24 +172,25 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
   }
   const columns = [...systems].sort((a, b) => compareNames(a[1], b[1])).slice(0, rowsMax)
   const matching = [...rows].sort(byName)
+  const grid = kept.grid(`version ${version.id} ${columns.map(([id]) => id).join(' ')}`)
   return {
     kind: 'version',
     columns: columns.map(([id, name]) => ({ name, href: `/system/${id}/` })),
-    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => ({
-      name,
-      href: `/testname/${id}/`,
-      group: prefixOf(name),
-      cells: columns.map(([system]) => {
-        const run = cells.get(system)
-        const previous = known.get(`${system} ${id}`)
-        return cellOf(
-          run && addUp([run]),
-          lacking.has(system) ? 1 : 0,
-          previous && addUp([previous]),
-          run ? `/test/${run.run}/` : '',
-        )
-      }),
-    })),
+    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => {
+      const own = columns.map(([system]) => cells.get(system))
+      const previous = columns.map(([system]) => known.get(id)?.get(system))
+      const lacks = columns.map(([system]) => lacking.has(system))
+      return grid.row(id, [name, ...own, ...previous, ...lacks], () => ({
+        name,
+        href: `/testname/${id}/`,
+        group: prefixOf(name),
+        cells: own.map((run, at) => {
+          const was = previous[at]
+          const href = run ? `/test/${run.run}/` : ''
+          return cellOf(run && addUp([run]), lacks[at] === true ? 1 : 0, was && addUp([was]), href)
+        }),
+      }))
+    }),
     more: Math.max(0, matching.length - rowsMax),
   }
 }
@@ -214,10 +232,11 @@ const byName = (a: readonly [number, { readonly name: string }], b: typeof a): n
 /** Data of the template and what the layout needs. */
 export function viewMatrix(
   matrix: Matrix,
+  kept: KeptRows<MatrixRow>,
   query: MatrixQuery,
   seq: number,
 ): { data: object; frame: Omit<Frame, 'access'> } {
-  const cells = matrix.rows.flatMap((row) => row.cells.slice(matrix.kind === 'versions' ? -1 : 0))
+  const cells = matrix.rows.flatMap((row) => (matrix.kind === 'versions' ? row.cells.slice(-1) : row.cells))
   const failing = matrix.rows.filter(({ cells: own }) =>
     (matrix.kind === 'versions' ? own.slice(-1) : own).some(({ worst }) => worst === 'fail'),
   ).length
@@ -250,7 +269,7 @@ export function viewMatrix(
     columns: matrix.columns.map(({ name, href }) => ({ name: visible(name), head: headOf(name), href })),
     groups: [...groups].map(([name, rows]) => ({
       name: visible(name),
-      rows: rows.map((row) => viewRow(row, matrix.kind)),
+      rows: rows.map((row) => kept.html(row, () => renderPart('matrixrow', viewRow(row, matrix.kind)))),
     })),
     grouped: query.grouped,
     more: matrix.more,
