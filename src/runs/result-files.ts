@@ -6,7 +6,8 @@
  *   <id>.files/<n>      attachments, by number: a name that a machine gives is never a path
  *   scripts/<sha256>    text of a test as it was sent
  *
- * What is answered is on disk: temporary file, fdatasync, rename, sync of the folder, which uploads at once share.
+ * What is answered is on disk: temporary file, rename, then fdatasync of the file and sync of the folder, which uploads at
+ * once share, at the same time; only then its record, without which a file under its name does not count.
  * Source: CONTRACT "Daemon" (`results-dir`), DESIGN "State" (uploaded logs are files).
  */
 import { randomBytes } from 'node:crypto'
@@ -92,66 +93,70 @@ export function createResultFolder(dir: string): ResultFolder {
 
   const receive = async (run: number): Promise<IncomingUpload> => {
     const temporary = path(`${run}.${randomBytes(6).toString('hex')}.tmp`)
-    await mkdir(temporary, { mode: folderMode })
-    const log = await openWrite(join(temporary, 'log'))
+    const filesDir = `${temporary}.files`
+    const log = await openWrite(temporary)
     const attachments: Writing[] = []
+    let cases: Writing | undefined
+    const written = () => [log, ...attachments, ...(cases ? [cases] : [])]
     const discard = async () => {
-      for (const file of [log, ...attachments]) await file.close()
-      await rm(temporary, { recursive: true, force: true })
+      for (const file of written()) await file.close()
+      for (const file of [temporary, filesDir, `${temporary}.cases`]) await rm(file, { recursive: true, force: true })
     }
-    const finish = async () => {
-      await Promise.all([log, ...attachments].map((file) => file.sync()))
-      for (const file of [log, ...attachments]) await file.close()
+    const sync = async () => {
+      await Promise.all([
+        ...written().map((file) => file.sync()),
+        ...(attachments.length > 0 ? [syncPath(path(`${run}.files`))] : []),
+        syncFolder(),
+      ])
+      for (const file of written()) await file.close()
     }
     return {
       log,
       async attach() {
-        const file = await openWrite(join(temporary, String(attachments.length)))
+        if (attachments.length === 0) await mkdir(filesDir, { mode: folderMode })
+        const file = await openWrite(join(filesDir, String(attachments.length)))
         attachments.push(file)
         return file
       },
       restart: () => log.restart(),
-      async keep(cases) {
-        await finish()
+      async keep(caseList) {
         const undo: (() => Promise<void>)[] = []
-        const replace = async (name: string, from: string | undefined) => {
-          const aside = path(await freeName(dir, name))
-          const before = await rename(path(name), aside).then(
-            () => true,
-            (error: unknown) => {
-              if (isMissing(error)) return false
-              throw error
-            },
-          )
+        const replace = async (name: string, from: string | undefined, mayBeThere: boolean) => {
+          const aside = mayBeThere ? path(await freeName(dir, name)) : undefined
+          const before = aside !== undefined && (await renameIfThere(path(name), aside))
           if (from !== undefined) await rename(from, path(name))
           undo.unshift(async () => {
             if (from !== undefined) await rm(path(name), { recursive: true, force: true })
             if (before) await rename(aside, path(name))
           })
         }
-        if (cases.length > 0) await writeSynced(join(temporary, 'cases'), JSON.stringify(cases))
-        if (attachments.length > 0) {
-          await mkdir(join(temporary, 'files'), { mode: folderMode })
-          for (const at of attachments.keys())
-            await rename(join(temporary, String(at)), join(temporary, 'files', String(at)))
+        const takeBack = async () => {
+          for (const step of undo) await step()
+          await syncFolder()
         }
-        await replace(`${run}.files`, attachments.length > 0 ? join(temporary, 'files') : undefined)
-        await replace(`${run}.cases.json`, cases.length > 0 ? join(temporary, 'cases') : undefined)
-        await replace(`${run}.log`, join(temporary, 'log'))
-        await rm(temporary, { recursive: true, force: true })
-        await syncFolder()
-        return {
-          async undo() {
-            for (const step of undo) await step()
-            await syncFolder()
-          },
+        try {
+          if (caseList.length > 0) {
+            cases = await openWrite(`${temporary}.cases`)
+            await cases.write(Buffer.from(JSON.stringify(caseList)))
+          }
+          // The log comes first: where there is none, nothing of an earlier upload is there either. Under their names, but
+          // without a record, none of them counts yet, so that file and folder can be synced at the same time.
+          const isSecond = (await sizeOf(logPath(run))) !== undefined
+          await replace(`${run}.log`, temporary, isSecond)
+          await replace(`${run}.cases.json`, cases && `${temporary}.cases`, isSecond)
+          await replace(`${run}.files`, attachments.length > 0 ? filesDir : undefined, isSecond)
+          await sync()
+        } catch (error) {
+          await takeBack().catch(() => undefined)
+          await discard().catch(() => undefined)
+          throw error
         }
+        return { undo: takeBack }
       },
       async keepAside() {
-        await finish()
-        await rename(join(temporary, 'log'), path(await freeName(dir, `${run}.log`)))
-        await rm(temporary, { recursive: true, force: true })
-        await syncFolder()
+        await rename(temporary, path(await freeName(dir, `${run}.log`)))
+        await Promise.all([log.sync(), syncFolder()])
+        await discard()
       },
       discard,
     }
@@ -268,6 +273,17 @@ async function writeSynced(file: string, text: string): Promise<void> {
   await writeFile(file, text, { mode: fileMode, flush: true })
 }
 
+/** Whether there was something to rename. */
+async function renameIfThere(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
+}
+
 /** `7.log` → `7.1.log`, or the next number that is free. */
 async function freeName(dir: string, name: string): Promise<string> {
   const dot = name.indexOf('.')
@@ -303,20 +319,21 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
+async function syncPath(dir: string): Promise<void> {
+  const handle = await open(dir, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
 /** A folder's sync that those who ask meanwhile share: the one that begins after they asked. */
 function groupSync(dir: string): () => Promise<void> {
   let running: Promise<void> | undefined
   let next: Promise<void> | undefined
-  const sync = async (): Promise<void> => {
-    const handle = await open(dir, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  }
   const start = (): Promise<void> => {
-    const begun = sync().finally(() => {
+    const begun = syncPath(dir).finally(() => {
       if (running === begun) running = undefined
     })
     running = begun

@@ -40,6 +40,11 @@ export interface RunQueries {
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
   getDetail(run: number): RunDetail
+  /** Why its verdict, without the rest of the detail: lists show it in each row. */
+  reasonOf(run: number): string | null
+  /** Who got it; undefined where it was not sent, or neither is known. */
+  machineOf(run: number): { readonly mac: string | null; readonly ip: string | null } | undefined
+  measurementsOf(run: number): RunDetail['measurements']
   /** Newest first. */
   runs(filter: RunFilter): RunRow[]
   countRuns(filter: Omit<RunFilter, 'limit' | 'before'>): number
@@ -136,6 +141,12 @@ export function createRunQueries(database: Database): RunQueries {
       ]).map(toVersion)[0],
     getRun: (id) => oneRun('WHERE r.id = ?', [id]),
     getDetail: (run) => readDetail(database, run),
+    reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
+    machineOf: (run) => {
+      const row = get('SELECT m.mac, m.ip FROM run r JOIN machine m ON m.id = r.machine WHERE r.id = ?', [run])
+      return row && { mac: textOf(row[0]) || null, ip: textOf(row[1]) || null }
+    },
+    measurementsOf: (run) => readMeasurements(database, run),
     runs(filter) {
       const { where, values } = conditions(filter)
       // Ids first: what has to be sorted is then numbers out of an index, not whole rows.
@@ -208,18 +219,20 @@ export function createRunQueries(database: Database): RunQueries {
     searchLines(words, limit) {
       const newest = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
       const since = newest - lineRunsKept
+      // LIKE is what looks at letters of either case without a copy of the text.
+      const like = `%${words.replace(/[\\%_]/g, '\\$&')}%`
       const texts = new Map<number, string>()
       for (const [run, lines] of all(
-        'SELECT run, lines FROM run_line WHERE run > ? AND instr(lower(lines), ?) ORDER BY run DESC LIMIT ?',
-        [since, words, limit],
+        `SELECT run, lines FROM run_line WHERE run > ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
+        [since, like, limit],
       )) {
         const kept = JSON.parse(String(lines)) as [string, number, string][]
         const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
         if (line !== undefined) texts.set(Number(run), line)
       }
       for (const [run, reason] of all(
-        'SELECT run, reason FROM run_detail WHERE run > ? AND instr(lower(reason), ?) ORDER BY run DESC LIMIT ?',
-        [since, words, limit],
+        `SELECT run, reason FROM run_detail WHERE run > ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
+        [since, like, limit],
       )) {
         if (!texts.has(Number(run))) texts.set(Number(run), String(reason))
       }
@@ -281,10 +294,6 @@ function readDetail(database: Database, run: number): RunDetail {
   const [reason, cases, lines, notes, attachments, waived, mac, ip, exit, size] = row ?? []
   const list = <T>(text: SqlValue | undefined): T[] => (typeof text === 'string' ? (JSON.parse(text) as T[]) : [])
   const [total = 0, pass = 0, fail = 0, skip = 0, todo = 0] = list<number>(cases)
-  const measured = database.all(
-    `SELECT n.name, m.value, n.unit FROM measurement m JOIN measure n ON n.id = m.measure WHERE m.run = ? ORDER BY n.id`,
-    [run],
-  )
   return {
     reason: textOf(reason),
     exit: numberOf(exit),
@@ -296,10 +305,15 @@ function readDetail(database: Database, run: number): RunDetail {
     mac: textOf(mac) || null,
     ip: textOf(ip) || null,
     sizeBytes: numberOf(size),
-    measurements: measured.map(([name, value, unit]) => ({
-      name: String(name),
-      value: Number(value),
-      unit: String(unit),
-    })),
+    measurements: readMeasurements(database, run),
   }
+}
+
+function readMeasurements(database: Database, run: number): RunDetail['measurements'] {
+  return database
+    .all(
+      `SELECT n.name, m.value, n.unit FROM measurement m JOIN measure n ON n.id = m.measure WHERE m.run = ? ORDER BY n.id`,
+      [run],
+    )
+    .map(([name, value, unit]) => ({ name: String(name), value: Number(value), unit: String(unit) }))
 }

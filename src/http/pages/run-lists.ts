@@ -238,7 +238,7 @@ export function chartsOf(daemon: Daemon, history: readonly RunRow[]): Chart[] {
   }))
   const measured = new Map<string, Sample[]>()
   for (const [at, run] of history.entries()) {
-    for (const { name, value, unit } of daemon.store.queries.getDetail(run.id).measurements) {
+    for (const { name, value, unit } of daemon.store.queries.measurementsOf(run.id)) {
       const key = unit === '' ? name : `${name} (${unit})`
       const samples =
         measured.get(key) ??
