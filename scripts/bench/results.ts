@@ -3,7 +3,8 @@
  * in turn, most pass, some tests are broken for some versions, some machines fall silent.
  *
  * Made by the project's own code from journal records (the same events that a daemon writes), without the disk in
- * between: the state becomes the snapshot, and only the segment behind it is a file. Results are the same each time.
+ * between: the state becomes the snapshot, and only the newest records, in segments as a daemon leaves them, are files.
+ * Results are the same each time.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,6 +25,10 @@ export interface Lab {
   readonly versions: number
 }
 
+/** Newest records that are written as segments too: some 15 MiB, more than a page may look through. */
+const recordsWritten = 40_000
+/** As a daemon closes them. */
+const segmentBytes = 1024 * 1024
 /** Records between two commits of the state that is built. */
 const transactionRecords = 5000
 const startMs = Date.parse('2025-01-01T00:00:00.000Z')
@@ -136,11 +141,29 @@ export async function makeLab(dir: string, lab: Lab, progress: (results: number)
   const folder = dataFolder(fresh)
   for (const path of [folder.journal, folder.archive]) mkdirSync(path, { recursive: true, mode: 0o700 })
   const database = await emptyState()
+  let segment: { readonly first: number; readonly lines: Buffer[]; sizeBytes: number } | undefined
+  const endSegment = (): void => {
+    if (segment) writeFileSync(join(folder.journal, `${segment.first}.jsonl`), Buffer.concat(segment.lines))
+    segment = undefined
+  }
+  const write = (record: JournalRecord): void => {
+    segment ??= {
+      first: record.seq,
+      lines: [formatHeader({ first: record.seq, follows: record.seq - 1 }, record.at)],
+      sizeBytes: 0,
+    }
+    const line = formatRecord(record, record.seq - 1)
+    segment.lines.push(line)
+    segment.sizeBytes += line.length
+    if (segment.sizeBytes >= segmentBytes) endSegment()
+  }
+  const written = lab.systems + lab.tests + 3 * lab.systems * lab.tests * lab.versions - recordsWritten
   let seq = 0
   database.run('BEGIN')
   for (const record of recordsOf(lab)) {
     applyRecord(database, record)
     seq = record.seq
+    if (seq > written) write(record)
     if (seq % transactionRecords === 0) {
       database.run('COMMIT')
       database.run('BEGIN')
@@ -148,22 +171,22 @@ export async function makeLab(dir: string, lab: Lab, progress: (results: number)
     }
   }
   database.run('COMMIT')
+  endSegment()
   const bytes = database.export()
   database.close()
-  const made: Event = {
-    ...{ type: 'snapshot.made', file: 'snapshot.sqlite', seq, schema: schemaVersion },
-    ...{ sha256: sha256(bytes), sizeBytes: bytes.length },
-  }
-  const at = new Date(startMs + seq * stepMs).toISOString()
-  const actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' } as const
   writeFileSync(folder.snapshot, bytes)
-  writeFileSync(
-    join(folder.journal, `${seq + 1}.jsonl`),
-    Buffer.concat([
-      formatHeader({ first: seq + 1, follows: seq }, at),
-      formatRecord({ seq: seq + 1, at, actor, events: [made] }, seq),
-    ]),
-  )
+  write({
+    seq: seq + 1,
+    at: new Date(startMs + seq * stepMs).toISOString(),
+    actor: { who: 'pxemngr', from: 'daemon', surface: 'daemon' },
+    events: [
+      {
+        ...{ type: 'snapshot.made', file: 'snapshot.sqlite', seq, schema: schemaVersion },
+        ...{ sha256: sha256(bytes), sizeBytes: bytes.length },
+      },
+    ],
+  })
+  endSegment()
   if (existsSync(dir)) throw new Error(`${dir} is there already`)
   renameSync(fresh, dir)
 }

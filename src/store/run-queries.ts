@@ -39,6 +39,7 @@ export interface RunQueries {
   /** The last version a result of the system named. */
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
+  systemOfRun(run: number): number | undefined
   getDetail(run: number): RunDetail
   /** Why its verdict, without the rest of the detail: lists show it in each row. */
   reasonOf(run: number): string | null
@@ -140,6 +141,10 @@ export function createRunQueries(database: Database): RunQueries {
         system,
       ]).map(toVersion)[0],
     getRun: (id) => oneRun('WHERE r.id = ?', [id]),
+    systemOfRun: (run) => {
+      const system = get('SELECT system FROM run WHERE id = ?', [run])?.[0]
+      return typeof system === 'number' ? system : undefined
+    },
     getDetail: (run) => readDetail(database, run),
     reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
     machineOf: (run) => {
