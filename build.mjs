@@ -259,7 +259,7 @@ async function pack(orderFile) {
     targets: [{ nodeRange: `node${version}`, platform: 'linux', arch, output }],
     signature: false,
     ...(native ? { nodePath: process.execPath } : {}),
-    seaConfig: { assets: list, useCodeCache: native, execArgvExtension: 'none' },
+    seaConfig: { assets: list, useCodeCache: native, execArgvExtension: 'none', execArgv: ['--max-semi-space-size=8'] },
   })
 }
 

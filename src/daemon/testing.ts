@@ -52,6 +52,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
   const lives = createLives()
   const folder = createResultFolder(resultsDir)
   const takenBack = await folder.recover(async (run, seq) => {
+    if (seq === undefined) return store.queries.getRun(run)?.uploaded === true
     const records = await store.history({ after: seq, limit: Number.MAX_SAFE_INTEGER })
     return records.some(({ events }) => events.some((event) => event.type === 'run.uploaded' && event.run === run))
   })

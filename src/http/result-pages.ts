@@ -23,7 +23,8 @@ import { readForm } from './pages/changes.ts'
 import { changesCsv, viewCompare } from './pages/compare.ts'
 import { csvLines } from './pages/export.ts'
 import { createTail, parsePosition } from './pages/log-tail.ts'
-import { type Matrix, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import { type Matrix, type MatrixRow, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import { createKeptRows } from './pages/matrix-rows.ts'
 import type { Frame, PageName } from './pages/render.ts'
 import { parseRunQuery, viewRunPage } from './pages/run.ts'
 import {
@@ -53,6 +54,7 @@ export function mountResultPages(
   nowMs: () => number,
 ): void {
   const { queries } = daemon.store
+  const matrixRows = createKeptRows<MatrixRow>()
   const paramsOf = (c: HttpContext) => new URL(c.req.url).searchParams
 
   /** Whether the forms are shown: whoever sees them may send them. */
@@ -139,12 +141,12 @@ export function mountResultPages(
   app.get('/matrix', async (c) => {
     const query = parseMatrixQuery(paramsOf(c))
     if (query.version !== undefined) getVersion(query.version)
-    const matrix = await readMatrix(daemon.store, index, query)
+    const matrix = await readMatrix(daemon.store, index, matrixRows, query)
     const format = c.req.query('format')
     if (format === 'csv') return dataResponse(matrixCsv(matrix), 'text/csv; charset=utf-8', 'matrix.csv')
     if (format === 'json') return dataResponse(`${JSON.stringify(matrix)}\n`, 'application/json', 'matrix.json')
     checkFormat(format)
-    const { data, frame } = viewMatrix(matrix, query, daemon.store.seq)
+    const { data, frame } = viewMatrix(matrix, matrixRows, query, daemon.store.seq)
     return show(c, 'matrix', data, frame)
   })
 

@@ -79,9 +79,9 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   }
 
   const sign = async (c: HttpContext, run: RunRow, what: string): Promise<void> => {
-    const detail = store.queries.getDetail(run.id)
     const caller = await identifyCaller(c.get('peer'), options.callers)
-    const mac = caller.macs[0] ?? (detail.mac === null ? undefined : (detail.mac as Caller['macs'][number]))
+    const mac =
+      caller.macs[0] ?? ((store.queries.machineOf(run.id)?.mac ?? undefined) as Caller['macs'][number] | undefined)
     lives.sign({ mac, ip: caller.peer }, what, Date.now())
   }
 
@@ -107,7 +107,9 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     if (announced > max) return text(413, `the upload is larger than ${max} bytes (max-upload)`)
     const full = options.space.fault(announced)
     if (full !== undefined) return text(507, full)
-    await options.ensureSent(run.id)
+    // Its record is synced while the body comes; nothing rests on it before the upload's own record, which is behind it.
+    const sent = options.ensureSent(run.id)
+    sent.catch(() => undefined)
     let incoming: Upload | undefined
     try {
       incoming = await options.uploads.begin(run.id)
@@ -121,6 +123,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
         return text(400, 'the file in the field "file" is empty')
       }
       await sign(c, run, '/upload/')
+      await sent
       const actor: Actor = { who: run.system.name, from: c.get('peer'), surface: 'machine' }
       await incoming.keep(actor)
       return text(200, 'uploaded')

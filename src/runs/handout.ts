@@ -17,6 +17,8 @@ import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 
 /** Waiting runs looked at for one machine: those before it are taken, quarantined or fail to render. */
 const lookedAtMax = 200
+/** Looked at first: nearly always the first is it. */
+const lookedAtFirst = 8
 
 export interface Handed {
   readonly run: RunRow
@@ -65,16 +67,22 @@ export function createHandout({ store, files, lives, log, keepScript }: HandoutO
 
   const find = (systems: readonly number[], variables: (run: RunRow) => TestVariables) => {
     if (systems.length === 0) return undefined
-    for (const run of store.queries.requestedOf(systems, lookedAtMax + taken.size)) {
+    const first = findAmong(store.queries.requestedOf(systems, lookedAtFirst), variables)
+    if (first.found || first.looked < lookedAtFirst) return first.found
+    return findAmong(store.queries.requestedOf(systems, lookedAtMax + taken.size), variables).found
+  }
+
+  const findAmong = (waiting: readonly RunRow[], variables: (run: RunRow) => TestVariables) => {
+    for (const run of waiting) {
       if (taken.has(run.id)) continue
       const test = files.open(run.test.name)
       const times = files.times(run.test.name)
       if ('fault' in test || !times) continue // quarantined: its runs wait, `status` says why
       const rendered = test.render(variables(run))
       if ('fault' in rendered) continue
-      return { run, test, times, script: rendered.text }
+      return { found: { run, test, times, script: rendered.text }, looked: waiting.length }
     }
-    return undefined
+    return { found: undefined, looked: waiting.length }
   }
 
   const take: Handout['take'] = (systems, machine, variables) => {

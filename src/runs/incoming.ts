@@ -4,9 +4,9 @@
  *
  *   log  0 1 …  cases  files/     what came, and what is to be kept      replaces.json     what `keep` is about to do
  *
- * `keep` writes down which files it replaces and where those go, syncs, renames; the folder goes away when the record of
- * the upload is on disk (`settle`). Start-up finds the folders that a crash left: with a record since, they are only
- * removed; without one, what they replaced is put back. Source: DESIGN "State" (uploaded logs are files), CONTRACT "What
+ * `keep` renames and syncs; where it replaces files, it first writes down which, and where those go. The folder goes away
+ * when the record of the upload is on disk (`settle`). Start-up finds the folders that a crash left: with a record since,
+ * they are only removed; without one, what they replaced is put back, and what has a name already goes. Source: DESIGN "State" (uploaded logs are files), CONTRACT "What
  * machines ask over HTTP" (a second upload replaces the first; one that is cut off changes nothing).
  */
 import { randomBytes } from 'node:crypto'
@@ -49,9 +49,10 @@ export interface IncomingUpload {
   restart(): Promise<void>
   /**
    * Everything is on disk under its name; what was there before is kept aside. `seq`: the journal's, any record of this
-   * upload comes later. Where it rejects, nothing has changed and nothing is left.
+   * upload comes later. `isFirst`: the run has no record of an upload. Where it rejects, nothing has changed and nothing is
+   * left.
    */
-  keep(cases: readonly ResultCase[], seq: number): Promise<KeptFiles>
+  keep(cases: readonly ResultCase[], seq: number, isFirst: boolean): Promise<KeptFiles>
   /** Keeps the log aside, of a run that takes none any more. */
   keepAside(): Promise<void>
   /** Nothing of it stays. */
@@ -99,8 +100,7 @@ export async function receiveUpload(
   })
   let attachments = 0
 
-  const prepare = async (cases: readonly ResultCase[]): Promise<Step[]> => {
-    for (const file of files) await file.finish()
+  const prepare = async (cases: readonly ResultCase[], isFirst: boolean): Promise<readonly Step[]> => {
     if (cases.length > 0) await writeSynced(join(temporary, 'cases'), JSON.stringify(cases))
     if (attachments > 0) {
       await mkdir(join(temporary, 'files'), { mode: folderMode })
@@ -113,6 +113,7 @@ export async function receiveUpload(
       [`${run}.cases.json`, cases.length > 0 ? 'cases' : null],
       [`${run}.log`, 'log'],
     ] as const
+    if (isFirst && (await sizeOf(join(dir, `${run}.log`))) === undefined) return firstSteps(run)
     const steps: Step[] = []
     for (const [name, from] of wanted) {
       const isThere = (await sizeOf(join(dir, name))) !== undefined
@@ -129,27 +130,33 @@ export async function receiveUpload(
       return file
     },
     restart: () => log.restart(),
-    async keep(cases, seq) {
+    async keep(cases, seq, isFirst) {
+      let steps: readonly Step[] = []
       try {
-        const steps = await prepare(cases)
-        await writeSynced(join(temporary, planName), JSON.stringify({ seq, steps } satisfies Replacement))
-        await syncOnce(temporary)
-        await syncFolder()
+        steps = await prepare(cases, isFirst)
+        // A first upload needs no plan: what it gave a name to is all there is.
+        if (!isFirst || steps.some(({ aside }) => aside !== null)) {
+          for (const file of files) await file.finish()
+          await writeSynced(join(temporary, planName), JSON.stringify({ seq, steps } satisfies Replacement))
+          await syncOnce(temporary)
+          await syncFolder()
+        }
         for (const { name, aside, from } of steps) {
           if (aside !== null) await rename(join(dir, name), join(dir, aside))
-          if (from !== null) await rename(join(temporary, from), join(dir, name))
+          if (from !== null) await renameIfThere(join(temporary, from), join(dir, name))
         }
-        await syncFolder()
+        // Bytes and names at once: none of them counts before the record, which comes after both.
+        await Promise.all([...files.map((file) => file.finish()), syncFolder()])
       } catch (error) {
         for (const file of files) await file.close()
         // A disk that does not even take this back is met again at the next start (`recoverUploads`).
-        await takeBack(dir, temporary).catch(() => undefined)
+        await takeBack(dir, temporary, steps).catch(() => undefined)
         throw error
       }
       return {
         settle: () => rm(temporary, { recursive: true, force: true }),
         async undo() {
-          await takeBack(dir, temporary)
+          await takeBack(dir, temporary, steps)
           await syncFolder()
         },
       }
@@ -167,13 +174,22 @@ export async function receiveUpload(
   }
 }
 
+/** What the first upload of a run gives names to, as far as it is there: no plan has to say so. */
+function firstSteps(run: number): readonly Step[] {
+  return [
+    { name: `${run}.files`, from: 'files', aside: null },
+    { name: `${run}.cases.json`, from: 'cases', aside: null },
+    { name: `${run}.log`, from: 'log', aside: null },
+  ]
+}
+
 /**
  * At start, before any upload: settles what a crash left. `isUploaded` tells whether the run has a record of an upload
- * behind that number. Returns how many uploads were taken back.
+ * behind that number, or any at all. Returns how many uploads were taken back.
  */
 export async function recoverUploads(
   dir: string,
-  isUploaded: (run: number, seq: number) => Promise<boolean>,
+  isUploaded: (run: number, seq: number | undefined) => Promise<boolean>,
 ): Promise<number> {
   let takenBack = 0
   for (const name of await readdir(dir)) {
@@ -181,18 +197,21 @@ export async function recoverUploads(
     if (Number.isNaN(run)) continue
     const temporary = join(dir, name)
     const plan = await readPlan(temporary)
-    if (!plan || !(await isUploaded(run, plan.seq))) {
-      await takeBack(dir, temporary)
-      takenBack += 1
-    } else await rm(temporary, { recursive: true, force: true })
+    if (await isUploaded(run, plan?.seq)) {
+      // Without a plan it is a later upload of the run that had not begun to replace anything.
+      await rm(temporary, { recursive: true, force: true })
+      continue
+    }
+    await takeBack(dir, temporary, plan?.steps ?? firstSteps(run))
+    takenBack += 1
   }
   if (takenBack > 0) await syncOnce(dir)
   return takenBack
 }
 
 /** Undoes a `keep`, as far as it got; may itself be cut off and done again. The upload's folder goes last. */
-async function takeBack(dir: string, temporary: string): Promise<void> {
-  for (const { name, aside, from } of [...((await readPlan(temporary))?.steps ?? [])].reverse()) {
+async function takeBack(dir: string, temporary: string, steps: readonly Step[]): Promise<void> {
+  for (const { name, aside, from } of [...steps].reverse()) {
     const isDone = from !== null && (await sizeOf(join(temporary, from))) === undefined
     const before = aside !== null && (await sizeOf(join(dir, aside))) !== undefined
     if (isDone && (before || aside === null)) await rm(join(dir, name), { recursive: true, force: true })
@@ -245,6 +264,12 @@ async function openWrite(file: string): Promise<OpenFile> {
     read: () => readFile(file),
     close,
   }
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  await rename(from, to).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
 }
 
 /** `7.log` → `7.1.log`, or the next number that is free. */

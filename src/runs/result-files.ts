@@ -6,7 +6,8 @@
  *   <id>.files/<n>      attachments, by number: a name that a machine gives is never a path
  *   scripts/<sha256>    text of a test as it was sent   <id>.<hex>.tmp     an upload on its way (`incoming.ts`)
  *
- * What is answered is on disk: temporary file, fdatasync, rename, sync of the folder, which uploads at once share.
+ * What is answered is on disk: temporary file, rename, then fdatasync of the file and sync of the folder, which uploads at
+ * once share, at the same time; only then its record, without which a file under its name does not count.
  * Source: CONTRACT "Daemon" (`results-dir`), DESIGN "State" (uploaded logs are files).
  */
 import { randomBytes } from 'node:crypto'
@@ -25,7 +26,7 @@ const scriptsKnownMax = 10_000
 export interface ResultFolder extends ResultFiles {
   receive(run: number): Promise<IncomingUpload>
   /** Once at start: settles what a crash left; how many uploads that takes back. See `recoverUploads`. */
-  recover(isUploaded: (run: number, seq: number) => Promise<boolean>): Promise<number>
+  recover(isUploaded: (run: number, seq: number | undefined) => Promise<boolean>): Promise<number>
   /** Length of what came as progress. */
   progressBytes(run: number): Promise<number>
   readProgress(run: number, start: number, end: number): Promise<Uint8Array>

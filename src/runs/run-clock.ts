@@ -84,7 +84,7 @@ export function openRunClock(options: RunClockOptions): RunClock {
     for (const system of systemsOf(machine, systemId)) {
       if (!underWay().has(system)) continue
       for (const run of store.queries.runs({ system, states: ['sent', 'running'], limit: openMax })) {
-        const { mac, ip } = store.queries.getDetail(run.id)
+        const { mac = null, ip = null } = store.queries.machineOf(run.id) ?? {}
         const isIt = mac !== null && machine.mac !== undefined ? mac === machine.mac : ip === null || ip === machine.ip
         if (isIt) found.push(run)
       }

@@ -119,10 +119,10 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
     let reader: ResultReader | undefined
 
     const keep = async (actor: Actor, whole: ResultReader): Promise<void> => {
-      const state = store.queries.getRun(run)?.state
-      if (state === 'cancelled' || state === 'expired') {
+      const before = store.queries.getRun(run)
+      if (before?.state === 'cancelled' || before?.state === 'expired') {
         await incoming.keepAside()
-        throw new Refusal('refused', `run ${run} is ${state}: its result is kept aside`)
+        throw new Refusal('refused', `run ${run} is ${before.state}: its result is kept aside`)
       }
       const { verdict, reason, counts, lines, version, exit, cases, caseList, measurements, notes, sizeBytes } =
         whole.summary()
@@ -130,7 +130,7 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
         ...{ verdict, reason, counts, lines, version, exit, cases, measurements, notes, sizeBytes },
         attachments: attachments.map(({ name, file }) => ({ name, sizeBytes: file.sizeBytes })),
       }
-      const kept = await incoming.keep(caseList, store.seq)
+      const kept = await incoming.keep(caseList, store.seq, !before?.uploaded)
       try {
         await store.commit(
           actor,

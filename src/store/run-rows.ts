@@ -4,7 +4,7 @@
  * Times are ms since the epoch. What can be asked is `run-queries.ts`. Source: `schema-runs.ts`.
  */
 import type { CaseCounts, KeptLine, WebhookKind } from '../domain/run.ts'
-import type { RunState, Verdict } from '../domain/verdict.ts'
+import { type RunState, type Verdict, verdictNames } from '../domain/verdict.ts'
 import { runFlags } from './schema-runs.ts'
 import type { Row, SqlValue } from './sqlite.ts'
 
@@ -160,12 +160,13 @@ export function toWebhook([id, url, events, secret, at]: Row): WebhookRow {
   }
 }
 
-export function toLatest([system, systemName, test, testName, run, verdict, flags]: Row): LatestRun {
+/** The verdict is the word of the table, so that rows that are kept share it. */
+export function toLatest([, , run, verdict, flags]: Row, system: Named, test: Named): LatestRun {
   return {
     run: Number(run),
-    system: { id: Number(system), name: String(systemName) },
-    test: { id: Number(test), name: String(testName) },
-    verdict: verdict as Verdict,
+    system,
+    test,
+    verdict: verdictNames.find((name) => name === verdict) ?? 'pass',
     waived: (Number(flags) & runFlags.waived) !== 0,
     flaky: (Number(flags) & runFlags.flaky) !== 0,
   }

@@ -40,7 +40,6 @@ export interface ShownRun {
 }
 
 export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun {
-  const { reason } = queries.getDetail(run.id)
   const tookMs = run.sentMs !== null && run.doneMs !== null ? run.doneMs - run.sentMs : undefined
   return {
     id: run.id,
@@ -52,7 +51,7 @@ export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun 
     version: run.version ? { name: visible(run.version.name), href: `/tests/${run.version.id}/` } : undefined,
     when: moment(run.doneMs ?? run.sentMs ?? run.requestedMs, nowMs),
     took: tookMs === undefined ? '' : formatDuration(Math.max(0, tookMs)),
-    said: visible(reason ?? ''),
+    said: visible(queries.reasonOf(run.id) ?? ''),
     old: `(${run.uploaded ? `${run.counts.error} errors` : letterOf(run.state, run.uploaded)})`,
   }
 }
@@ -99,7 +98,7 @@ function fieldsOf(queries: Queries, run: RunRow): Record<(typeof columns)[number
     errors: run.counts.error,
     warnings: run.counts.warning,
     infos: run.counts.info,
-    reason: queries.getDetail(run.id).reason,
+    reason: queries.reasonOf(run.id),
   }
 }
 

@@ -46,7 +46,7 @@ export async function viewSystem(
   const { queries, seq } = daemon.store
   const [boots, records] = await Promise.all([
     readBoots(daemon, { system: system.id, limit: bootsShown }, nowMs),
-    daemon.store.history({ systems: [system.id], limit: recordsShown }).catch(() => undefined),
+    daemon.store.history({ systems: [system.id], limit: recordsShown, recent: true }).catch(() => undefined),
   ])
   const name = visible(system.name)
   const isDefault = system.name === defaultSystem
