@@ -52,11 +52,11 @@ export function mountResultPages(
     return show(c, 'runs', page.data, page.frame)
   }
 
-  app.get('/tests/:id', (c) => {
+  app.get('/tests/:id', async (c) => {
     const id = idOf(c.req.param('id'))
     const version = id === undefined ? undefined : queries.getVersion(id)
     if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
-    return list(c, viewVersion(daemon, version, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+    return list(c, await viewVersion(daemon, index, version, parseListQuery(paramsOf(c)), nowMs()), 'runs')
   })
 
   app.get('/testname/:id', (c) => {

@@ -10,6 +10,7 @@ import type { Named, RunRow } from '../../store/run-rows.ts'
 import { type Chart, drawChart, type Sample } from './chart.ts'
 import type { Frame } from './render.ts'
 import { type ShownRun, showRun } from './run-rows.ts'
+import type { VersionIndex } from './version-index.ts'
 import { formatCount, formatDuration, plural, visible } from './words.ts'
 
 /** Rows of one page. */
@@ -117,19 +118,26 @@ export function listData(
   }
 }
 
-export function viewVersion(daemon: Daemon, version: Named, query: ListQuery, nowMs: number): ListPage {
+export async function viewVersion(
+  daemon: Daemon,
+  index: VersionIndex,
+  version: Named,
+  query: ListQuery,
+  nowMs: number,
+): Promise<ListPage> {
   const { queries } = daemon.store
   const path = `/tests/${version.id}/`
-  const latest = queries.latestOf(version.id)
-  const failing = latest.filter(({ verdict }) => verdict === 'fail').length
-  const lacking = query.verdict === undefined ? queries.missingOf(version.id) : []
+  const counts = await index.counts(version.id)
+  const results = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  const failing = counts.fail ?? 0
+  const lacking = query.verdict === undefined ? await index.missing(version.id) : []
   const { found, more } = findRuns(daemon, { version: version.id }, query)
   const name = visible(version.name)
-  const systems = new Set(latest.map(({ system }) => system.id)).size
+  const systems = (await index.systems(version.id)).size
   const answer =
-    latest.length === 0
+    results === 0
       ? `${name} has no result yet.`
-      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(latest.length)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
+      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(results)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
   const sections: Section[] = [
     {
       id: 'runs',
