@@ -66,16 +66,16 @@ export function mountResultPages(
     c: HttpContext,
     name: string,
     tableOf: (query: ListQuery) => TableOptions,
-    view: (query: ListQuery) => ListPage,
+    view: (query: ListQuery) => ListPage | Promise<ListPage>,
   ): Promise<Response> => {
     const query = parseListQuery(paramsOf(c))
     const file = await exportList(c, queries, tableOf(query), name)
     if (file) return file
-    const { data, frame } = view(query)
+    const { data, frame } = await view(query)
     return show(c, 'runs', data, frame)
   }
 
-  app.get('/tests/:id', (c) => {
+  app.get('/tests/:id', async (c) => {
     const id = idOf(c.req.param('id'))
     const version = id === undefined ? undefined : queries.getVersion(id)
     if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
@@ -83,7 +83,7 @@ export function mountResultPages(
       c,
       'runs',
       (query) => tableOfVersion(version, query),
-      (query) => viewVersion(daemon, version, query, nowMs(), mayChange(c)),
+      (query) => viewVersion(daemon, index, version, query, nowMs(), mayChange(c)),
     )
   })
 

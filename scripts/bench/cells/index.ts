@@ -4,6 +4,7 @@
 import type { Cell } from '../cell.ts'
 import { bulk, commandStart, secondStart } from './commands.ts'
 import { httpFileCells, profileUrl } from './http.ts'
+import { manyResults, matrixGrid } from './many-results.ts'
 import { resultCycle } from './result-cycle.ts'
 import { manySystems, startCells } from './sizes.ts'
 import { configurationReads, fileCells, mixed } from './tftp.ts'
@@ -20,4 +21,6 @@ export const cells: readonly Cell[] = [
   bulk,
   secondStart,
   resultCycle,
+  manyResults,
+  matrixGrid,
 ]

@@ -11,6 +11,7 @@ import type { Frame } from './render.ts'
 import type { ListQuery } from './run-selection.ts'
 import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
 import { type Trend, viewTrend } from './trend.ts'
+import type { VersionIndex } from './version-index.ts'
 import { commandLine, formatCount, plural, visible } from './words.ts'
 
 /** Runs that the first line judges by: the newest. */
@@ -65,26 +66,28 @@ export function tableOfVersion(version: Named, query: ListQuery): TableOptions {
   }
 }
 
-export function viewVersion(
+export async function viewVersion(
   daemon: Daemon,
+  index: VersionIndex,
   version: VersionRow,
   query: ListQuery,
   nowMs: number,
   mayChange: boolean,
-): ListPage {
+): Promise<ListPage> {
   const { queries } = daemon.store
-  const latest = queries.latestOf(version.id)
-  const failing = latest.filter(({ verdict }) => verdict === 'fail').length
-  const lacking = queries.missingOf(version.id)
+  const counts = await index.counts(version.id)
+  const results = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  const failing = counts.fail ?? 0
+  const lacking = await index.missing(version.id)
   const options = tableOfVersion(version, query)
   const picked = pickRuns(queries, options)
   const table = viewRunTable(daemon, options, picked, nowMs)
   const name = visible(version.name)
-  const systems = new Set(latest.map(({ system }) => system.id)).size
+  const systems = (await index.systems(version.id)).size
   const answer =
-    latest.length === 0
+    results === 0
       ? `${name} has no result yet.`
-      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(latest.length)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
+      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(results)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
   const runs: Section = { id: 'runs', title: `Test reports for version ${name}`, count: '', table }
   const gone: Section = {
     id: 'missing',
