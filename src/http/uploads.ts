@@ -159,7 +159,8 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     if (error instanceof Refusal) return text(error.status, error.message)
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     const errno = error instanceof Error && 'errno' in error ? error.errno : undefined
-    if (code === 'ENOSPC' || errno === -constants.errno.EDQUOT) return text(507, 'no space left on the disk of the results')
+    if (code === 'ENOSPC' || errno === -constants.errno.EDQUOT)
+      return text(507, 'no space left on the disk of the results')
     if (code === 'EROFS' || code === 'EIO') {
       options.log.error('the results folder cannot be written', { run: run.id, error })
       return text(503, `the results folder cannot be written (${code}): try again later`)
