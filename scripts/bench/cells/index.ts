@@ -4,6 +4,7 @@
 import type { Cell } from '../cell.ts'
 import { bulk, commandStart, secondStart } from './commands.ts'
 import { httpFileCells, profileUrl } from './http.ts'
+import { bootsBesideUpload, waitingMachines } from './runs.ts'
 import { manySystems, startCells } from './sizes.ts'
 import { configurationReads, fileCells, mixed } from './tftp.ts'
 
@@ -15,6 +16,8 @@ export const cells: readonly Cell[] = [
   mixed,
   manySystems,
   ...startCells,
+  bootsBesideUpload,
+  waitingMachines,
   commandStart,
   bulk,
   secondStart,

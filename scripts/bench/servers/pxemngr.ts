@@ -97,7 +97,8 @@ export async function startDaemon(bench: Bench, work: Work, dataDir: string, nam
 
 const agent = new Agent({ keepAlive: true, maxSockets: callsAtOnce })
 
-function call(socketPath: string, command: string, args: unknown): Promise<void> {
+/** One command over the management socket; what it answers. */
+export function call(socketPath: string, command: string, args: unknown): Promise<unknown> {
   const body = JSON.stringify(args)
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
   return new Promise((resolve, reject) => {
@@ -109,7 +110,7 @@ function call(socketPath: string, command: string, args: unknown): Promise<void>
       })
       answer.on('error', reject)
       answer.on('end', () => {
-        if (answer.statusCode === 200) resolve()
+        if (answer.statusCode === 200) resolve(JSON.parse(text))
         else reject(new Error(`${command}: HTTP ${answer.statusCode}: ${text.slice(0, 300)}`))
       })
     })
