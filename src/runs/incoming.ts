@@ -29,8 +29,6 @@ export interface IncomingFile {
   readonly sizeBytes: number
   /** It is whole: on disk, no longer open. */
   finish(): Promise<void>
-  /** Its bytes; after `finish`. */
-  read(): Promise<Uint8Array>
 }
 
 /** Files that have their names, without a record yet. */
@@ -261,7 +259,6 @@ async function openWrite(file: string): Promise<OpenFile> {
       await handle.datasync()
       await close()
     },
-    read: () => readFile(file),
     close,
   }
 }

@@ -8,7 +8,7 @@
  */
 import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
-import { junitBytesMax } from '../domain/result/junit.ts'
+import { createJunitReader, type JunitRead } from '../domain/result/junit.ts'
 import { createResultReader, type ResultReader } from '../domain/result/reader.ts'
 import type { KeptResult } from '../domain/run.ts'
 import type { Log } from '../log.ts'
@@ -54,22 +54,22 @@ export interface UploadsOptions {
 
 /** Uploads under way at once; each holds a connection, a file or two and some 100 KB. */
 const uploadsMax = 1000
-/** A log is read in pieces of this before the clock is looked at. Bytes. */
+/** Results are read in pieces of this before the clock is looked at. Bytes. */
 const pieceBytes = 2048
-/** JUnit reports of one upload that are read, all together. Bytes. */
-const junitAllMax = 4 * junitBytesMax
 const attachmentNameMax = 255
-
-interface Attachment {
-  readonly name: string
-  readonly file: IncomingFile
-}
 
 export function createUploads({ store, folder, progress, log, retriesOf, turns }: UploadsOptions): Uploads {
   const busy = new Map<number, Promise<unknown>>()
   let underWay = 0
-  /** JUnit reports are in memory while they are read: one after the other. */
-  let reading: Promise<unknown> = Promise.resolve()
+
+  /** Reads in turns with everybody else. */
+  const readPieces = async (chunk: Uint8Array, push: (piece: Uint8Array) => void): Promise<void> => {
+    const piece = turns.begin()
+    for (let at = 0; at < chunk.length; at += pieceBytes) {
+      push(chunk.subarray(at, at + pieceBytes))
+      if (piece.isLong) await piece.next()
+    }
+  }
 
   const alone = <T>(run: number, work: () => Promise<T>): Promise<T> => {
     const before = busy.get(run) ?? Promise.resolve()
@@ -81,22 +81,6 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
       })
     busy.set(run, settled)
     return mine
-  }
-
-  const readJunits = async (reader: ResultReader, attachments: readonly Attachment[]): Promise<void> => {
-    let room = junitAllMax
-    for (const { name, file } of attachments) {
-      if (!/\.xml$/i.test(name)) continue
-      room -= file.sizeBytes
-      if (file.sizeBytes > junitBytesMax) reader.addFault(`${name}: larger than ${junitBytesMax} bytes`)
-      else if (room < 0) reader.addFault(`${name}: the reports together are larger than ${junitAllMax} bytes`)
-      else {
-        const piece = turns.begin()
-        for (const steps = reader.addJunit(name, await file.read()); !steps.next().done; ) {
-          if (piece.isLong) await piece.next()
-        }
-      }
-    }
   }
 
   const begin = async (run: number): Promise<Upload> => {
@@ -115,7 +99,8 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
       settled()
       throw error
     })
-    const attachments: Attachment[] = []
+    const attachments: { readonly name: string; readonly file: IncomingFile }[] = []
+    const junits: { readonly name: string; readonly read: JunitRead }[] = []
     let reader: ResultReader | undefined
 
     const keep = async (actor: Actor, whole: ResultReader): Promise<void> => {
@@ -168,25 +153,30 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
         return {
           async write(chunk) {
             await incoming.log.write(chunk)
-            const piece = turns.begin()
-            for (let at = 0; at < chunk.length; at += pieceBytes) {
-              fresh.push(chunk.subarray(at, at + pieceBytes))
-              if (piece.isLong) await piece.next()
-            }
+            await readPieces(chunk, fresh.push)
           },
           end() {},
         }
       },
       async beginAttachment(fileName) {
         const file = await incoming.attach()
-        attachments.push({ name: fileName.slice(0, attachmentNameMax), file })
-        return { write: (chunk) => file.write(chunk), end: () => file.finish() }
+        const name = fileName.slice(0, attachmentNameMax)
+        attachments.push({ name, file })
+        const junit = /\.xml$/i.test(name) ? createJunitReader() : undefined
+        return {
+          async write(chunk) {
+            await file.write(chunk)
+            if (junit) await readPieces(chunk, junit.push)
+          },
+          async end() {
+            await file.finish()
+            if (junit) junits.push({ name, read: junit.finish() })
+          },
+        }
       },
       async keep(actor) {
         const whole = reader ?? createResultReader()
-        const read = reading.catch(() => undefined).then(() => readJunits(whole, attachments))
-        reading = read
-        await read
+        for (const { name, read } of junits) whole.addJunit(name, read)
         try {
           await alone(run, () => keep(actor, whole))
         } finally {

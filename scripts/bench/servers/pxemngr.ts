@@ -104,8 +104,8 @@ export async function startDaemon(
 
 const agent = new Agent({ keepAlive: true, maxSockets: callsAtOnce })
 
-/** One command by the API. */
-export function call(socketPath: string, command: string, args: unknown): Promise<void> {
+/** One command over the management socket; what it answers. */
+export function call(socketPath: string, command: string, args: unknown): Promise<unknown> {
   const body = JSON.stringify(args)
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
   return new Promise((resolve, reject) => {
@@ -117,7 +117,7 @@ export function call(socketPath: string, command: string, args: unknown): Promis
       })
       answer.on('error', reject)
       answer.on('end', () => {
-        if (answer.statusCode === 200) resolve()
+        if (answer.statusCode === 200) resolve(JSON.parse(text))
         else reject(new Error(`${command}: HTTP ${answer.statusCode}: ${text.slice(0, 300)}`))
       })
     })
