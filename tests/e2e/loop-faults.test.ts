@@ -229,7 +229,7 @@ describe('run.sh on a bad day', { concurrency: 8 }, () => {
   })
 
   for (const fault of [503, 507, 429, 'noise', 'page', 'cut'] as const satisfies Fault[]) {
-    const kinds: LoopKind[] = fault === 503 || fault === 'noise' ? ['curl', 'busybox'] : ['curl']
+    const kinds: LoopKind[] = fault === 503 ? ['curl', 'busybox'] : typeof fault === 'number' ? ['curl'] : ['busybox']
     inLab(
       `an upload that is answered by ${fault} is tried some times, kept, and tried at the next start`,
       kinds,
@@ -254,7 +254,7 @@ describe('run.sh on a bad day', { concurrency: 8 }, () => {
   }
 
   for (const fault of [503, 'noise', 'page', 'cut'] as const satisfies Fault[]) {
-    const kinds: LoopKind[] = fault === 'page' || fault === 'noise' ? ['curl', 'busybox'] : ['curl']
+    const kinds: LoopKind[] = [fault === 503 || fault === 'cut' ? 'curl' : 'busybox']
     inLab(
       `a question that is answered by ${fault} is asked less and less often, and runs nothing`,
       kinds,
