@@ -6,18 +6,10 @@
  * Where a loader cannot be had (no apt, no network, another version), the build says so and goes on without it.
  */
 import { createHash } from 'node:crypto'
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { openDebian } from './debian-download.mjs'
 import { projectDir, run } from './setup.mjs'
 
 const listFile = join(projectDir, 'scripts', 'loaders.json')
@@ -82,31 +74,20 @@ function keep(root, pack) {
   }
 }
 
-/** Downloads packages with lists of its own, unpacks each and hands over the folder; cleans up after itself. */
+/** Unpacks each package and hands over the folder, its name and version; cleans up after itself. */
 async function unpack(names, use) {
   mkdirSync(cacheDir, { recursive: true })
   const work = mkdtempSync(join(cacheDir, 'apt-'))
   try {
-    for (const dir of ['state/lists/partial', 'cache/archives/partial', 'debs'])
-      mkdirSync(join(work, dir), { recursive: true })
-    const options = [
-      `Dir::State=${work}/state`,
-      'Dir::State::status=/var/lib/dpkg/status',
-      `Dir::Cache=${work}/cache`,
-      'APT::Sandbox::User=',
-      'APT::Architecture=amd64',
-      'APT::Architectures::=amd64',
-      'Acquire::Languages=none',
-      'Acquire::Retries=2',
-    ].flatMap((option) => ['-o', option])
-    await run('apt-get', [...options, '-qq', 'update'])
-    await run('apt-get', [...options, '-qq', 'download', ...names], { cwd: join(work, 'debs') })
-    for (const deb of readdirSync(join(work, 'debs'))) {
-      const root = join(work, 'root', deb)
-      mkdirSync(root, { recursive: true })
-      await run('dpkg', ['-x', join(work, 'debs', deb), root])
-      await use(root, deb.slice(0, deb.indexOf('_')), decodeURIComponent(deb.split('_')[1] ?? ''))
-    }
+    const runIn = ([program, ...words], cwd) => run(program, words, { cwd })
+    const debian = await openDebian(work, runIn, { architecture: 'amd64' })
+    const unpacked = []
+    await debian.unpack(names, (name, version) => {
+      const root = join(work, 'root', name)
+      unpacked.push({ root, name, version })
+      return root
+    })
+    for (const { root, name, version } of unpacked) use(root, name, version)
   } finally {
     rmSync(work, { recursive: true, force: true })
   }

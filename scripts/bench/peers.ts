@@ -6,6 +6,7 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Debian, openDebian } from '../debian-download.mjs'
 import { cacheDir } from './bench.ts'
 import { runProgram } from './processes.ts'
 
@@ -40,11 +41,11 @@ async function unpackPeer(name: string, program: string, root: string): Promise<
   mkdirSync(peersDir, { recursive: true })
   const work = mkdtempSync(join(peersDir, 'work-'))
   try {
-    const apt = await openApt(work)
+    const debian = await openDebian(work, (words, cwd) => runProgram(words, { cwd }))
     const fresh = join(work, 'root')
-    await apt.unpack([name], fresh)
+    await debian.unpack([name], () => fresh)
     if ((await missingLibraries(join(fresh, program), fresh)).length > 0) {
-      await apt.unpack(await apt.librariesOf(name), fresh)
+      await debian.unpack(await librariesOf(debian, name), () => fresh)
     }
     const missing = await missingLibraries(join(fresh, program), fresh)
     if (missing.length > 0) throw new Error(`${name} needs ${missing.join(', ')}, which its packages lack`)
@@ -54,45 +55,12 @@ async function unpackPeer(name: string, program: string, root: string): Promise<
   }
 }
 
-interface Apt {
-  unpack(names: readonly string[], root: string): Promise<void>
-  /** Names of the library packages that a package depends on, directly and further. */
-  librariesOf(name: string): Promise<string[]>
-}
-
-async function openApt(work: string): Promise<Apt> {
-  const debs = join(work, 'debs')
-  for (const dir of ['state/lists/partial', 'cache/archives/partial', 'debs']) {
-    mkdirSync(join(work, dir), { recursive: true })
-  }
-  const options = [
-    `Dir::State=${work}/state`,
-    'Dir::State::status=/var/lib/dpkg/status',
-    `Dir::Cache=${work}/cache`,
-    'APT::Sandbox::User=',
-    'Acquire::Languages=none',
-    'Acquire::Retries=2',
-  ].flatMap((option) => ['-o', option])
-  await runProgram(['apt-get', ...options, '-qq', 'update'])
-  return {
-    async unpack(names, root) {
-      mkdirSync(root, { recursive: true })
-      await runProgram(['apt-get', ...options, '-qq', 'download', ...names], { cwd: debs })
-      for (const deb of readdirSync(debs)) {
-        await runProgram(['dpkg', '-x', join(debs, deb), root])
-        rmSync(join(debs, deb))
-      }
-    },
-    async librariesOf(name) {
-      const kinds = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
-        (kind) => `--no-${kind}`,
-      )
-      const words = ['apt-cache', ...options, 'depends', '--recurse', ...kinds, name]
-      const lines = (await runProgram(words)).split('\n')
-      // libc6 is the machine's own: another one beside it would not fit its loader
-      return [...new Set(lines.filter((line) => /^lib[a-z0-9.+-]+$/.test(line) && line !== 'libc6'))]
-    },
-  }
+/** Names of the library packages that a package depends on, directly and further. */
+async function librariesOf(debian: Debian, name: string): Promise<string[]> {
+  const kinds = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((kind) => `--no-${kind}`)
+  const lines = (await debian.depends(['--recurse', ...kinds, name])).split('\n')
+  // libc6 is the machine's own: another one beside it would not fit its loader
+  return [...new Set(lines.filter((line) => /^lib[a-z0-9.+-]+$/.test(line) && line !== 'libc6'))]
 }
 
 async function missingLibraries(program: string, root: string): Promise<string[]> {

@@ -5,10 +5,21 @@
  * All of it goes through libuv's pool, which the journal needs too: at most so many calls at once, whoever asks, so that
  * a dead mount under the TFTP root takes those and no more. Source: DESIGN "Speed" (pool, HTTP files).
  */
-import { close, constants, fstat, open, read, readlink } from 'node:fs'
+import { close, fstat, open, read, readlink } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
-import { explain, isClean, type NotOpened, O_PATH, type OpenedFile } from '../tftp/jail.ts'
+import {
+  describeFile,
+  explain,
+  handlePath,
+  liesBelow,
+  type NotOpened,
+  O_PATH,
+  type OpenedFile,
+  readFlags,
+  refuseFile,
+  refuseName,
+} from '../tftp/jail.ts'
 
 const openFd = promisify(open)
 const closeFd = promisify(close)
@@ -129,25 +140,15 @@ function write(outgoing: ServerResponse, chunk: Uint8Array): Promise<void> {
 
 /** The steps of the jail, each off the main loop. */
 async function openInside(root: string, linkTargets: readonly string[], path: string): Promise<OpenedFile | NotOpened> {
-  if (!isClean(path)) return { why: 'outside', detail: 'the name leaves the TFTP root' }
+  const unclean = refuseName(path)
+  if (unclean) return unclean
   let handle: number | undefined
   try {
     handle = await openFd(`${root}/${path}`, O_PATH)
     const stat = await statFd(handle, { bigint: true })
-    const real = await readLink(`/proc/self/fd/${handle}`)
-    if (!(await isInside(real, [root, ...linkTargets]))) {
-      return { why: 'outside', detail: 'a link leads out of the TFTP root' }
-    }
-    if (stat.isDirectory()) return { why: 'folder', detail: 'is a folder' }
-    if (!stat.isFile()) return { why: 'special', detail: 'is no regular file' }
-    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
-    const fd = await openFd(`/proc/self/fd/${handle}`, flags)
-    return {
-      fd,
-      sizeBytes: Number(stat.size),
-      identity: `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`,
-      modifiedMs: Number(stat.mtimeMs),
-    }
+    const real = await readLink(handlePath(handle))
+    const refused = refuseFile(stat, await isInside(real, [root, ...linkTargets]))
+    return refused ?? describeFile(await openFd(handlePath(handle), readFlags), stat)
   } catch (error) {
     return explain(error as NodeJS.ErrnoException)
   } finally {
@@ -160,8 +161,7 @@ async function isInside(real: string, folders: readonly string[]): Promise<boole
     let handle: number | undefined
     try {
       handle = await openFd(folder, O_PATH)
-      const top = await readLink(`/proc/self/fd/${handle}`)
-      if (real.startsWith(top === '/' ? top : `${top}/`)) return true
+      if (liesBelow(real, await readLink(handlePath(handle)))) return true
     } catch {
       // A folder that is not there holds nothing.
     } finally {

@@ -5,31 +5,15 @@
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ask, call, readSmall } from '../harness/api.ts'
 import { findProgram } from '../harness/debian.mjs'
 import { executable, type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
+import { makeFolder } from '../harness/folder.ts'
 import { start, until } from '../harness/process.ts'
-
-function temporaryDir(t: TestContext): string {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-daemon-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
 
 async function started(t: TestContext, options: Parameters<typeof serve>[0] = {}): Promise<RunningDaemon> {
   const daemon = await serve(options)
@@ -47,7 +31,7 @@ async function refused(
 }
 
 test('the first start creates the folders with local.prof and wait.test; they are never put back', async (t) => {
-  const dataDir = join(temporaryDir(t), 'new')
+  const dataDir = join(makeFolder(t), 'new')
   const daemon = await started(t, { dataDir })
   const local = join(dataDir, 'profiles', 'local.prof')
   assert.match(readFileSync(local, 'utf8'), /localboot 0/i)
@@ -64,7 +48,7 @@ test('the first start creates the folders with local.prof and wait.test; they ar
 })
 
 test('nothing is world-writable or readable where it is secret, whatever the umask', async (t) => {
-  const dataDir = join(temporaryDir(t), 'data')
+  const dataDir = join(makeFolder(t), 'data')
   const shell = ['sh', '-c', 'umask 0; exec "$@"', 'sh']
   const daemon = await started(t, { dataDir, prefix: shell })
   await daemon.must('token', 'add', 'ci')
@@ -106,7 +90,7 @@ test('a socket left behind is taken over, one that answers is not', async (t) =>
   await daemon.kill()
   assert.ok(existsSync(daemon.ready.socket), 'kill -9 leaves it behind')
   const next = await started(t, { dataDir: daemon.dataDir })
-  const other = join(temporaryDir(t), 'other')
+  const other = join(makeFolder(t), 'other')
   const { status, line } = await refused([
     '--data-dir',
     other,
@@ -135,7 +119,7 @@ test('a port in use is one line that names it, exit 1', async (t) => {
     ['--tftp', udp.address().port],
     ['--http', tcpPort],
   ] as const) {
-    const dataDir = join(temporaryDir(t), 'd')
+    const dataDir = join(makeFolder(t), 'd')
     const rest = flag === '--tftp' ? ['--http', '127.0.0.1:0'] : ['--tftp', 'off']
     const { status, line, stdout } = await refused([
       '--data-dir',
@@ -153,7 +137,7 @@ test('a port in use is one line that names it, exit 1', async (t) => {
 })
 
 test('an unknown key or bad value stops the start with one line that names it, exit 2', async (t) => {
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   const file = join(dir, 'pxemngr.toml')
   const withFile = async (text: string) => {
     writeFileSync(file, text)
@@ -188,7 +172,7 @@ test('an unknown key or bad value stops the start with one line that names it, e
 })
 
 test('--check only checks: exit 0, nothing created', async (t) => {
-  const dataDir = join(temporaryDir(t), 'none')
+  const dataDir = join(makeFolder(t), 'none')
   const { status, stdout } = await runExecutable(['serve', '--check', '--data-dir', dataDir])
   assert.equal(status, 0)
   assert.doesNotMatch(stdout, /ready/)
@@ -196,7 +180,7 @@ test('--check only checks: exit 0, nothing created', async (t) => {
 })
 
 test('flag beats environment beats file beats default', async (t) => {
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   const file = join(dir, 'c.toml')
   writeFileSync(file, `public-url = "http://file:1"\nlog-level = "error"\n`)
   const tftpText = async (flags: readonly string[], env: Readonly<Record<string, string>>): Promise<string> => {
@@ -237,7 +221,7 @@ test('IPv6 addresses are listened on and printed in brackets', async (t) => {
 })
 
 test('SIGHUP reads the configuration and the profile folder again', async (t) => {
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   const file = join(dir, 'c.toml')
   writeFileSync(file, 'log-level = "error"\n')
   const daemon = await started(t, { flags: ['--config', file] })
@@ -281,7 +265,7 @@ test('logs are JSON lines on stderr where it is no terminal', async (t) => {
 
 test('systemd is told when it is ready', async (t) => {
   // Node has no Unix datagram sockets, so a stand-in of systemd-notify in front of PATH records that it was called.
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   const calls = join(dir, 'calls')
   writeFileSync(join(dir, 'systemd-notify'), `#!/bin/sh\necho "$@ $NOTIFY_SOCKET" >> ${calls}\n`)
   chmodSync(join(dir, 'systemd-notify'), 0o755)
@@ -309,7 +293,7 @@ test('as root with `user` it binds first, then becomes that account', {
   writeFileSync(join(daemon.dataDir, 'tftpboot', 'file'), 'content')
   assert.deepEqual(await readSmall(daemon.tftpPort, 'file'), { text: 'content' })
   assert.equal((await daemon.stop()).status, 0)
-  const unknown = await refused(['--user', 'no-such-account', '--data-dir', join(temporaryDir(t), 'd')])
+  const unknown = await refused(['--user', 'no-such-account', '--data-dir', join(makeFolder(t), 'd')])
   assert.equal(unknown.status, 2)
   assert.match(unknown.line, /no-such-account/)
 })
@@ -317,7 +301,7 @@ test('as root with `user` it binds first, then becomes that account', {
 test('`user` with `tftp-ports` that its transfers could not bind is refused at start and by --check, in one line', {
   skip: isRoot ? false : 'needs root',
 }, async (t) => {
-  const dataDir = join(temporaryDir(t), 'd')
+  const dataDir = join(makeFolder(t), 'd')
   const flags = ['--user', 'nobody', '--data-dir', dataDir, '--http', '127.0.0.1:0', '--tftp', '127.0.0.1:0']
   // A network namespace of its own, where the kernel's default holds: this host may let everybody bind every port.
   const asked = async (more: readonly string[]) => {
@@ -357,7 +341,7 @@ test('with `user`, computed answers and files leave from the range of `tftp-port
 test('where nobody set tftp and port 69 is not permitted it takes 6969 and says so', {
   skip: isRoot && findProgram('setpriv') ? false : 'needs root, to start it without rights',
 }, async (t) => {
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   chmodSync(dir, 0o777)
   const words = [
     'setpriv',
@@ -385,7 +369,7 @@ test('where nobody set tftp and port 69 is not permitted it takes 6969 and says 
 })
 
 test('a folder that cannot be read is one line that names it, exit 1', async (t) => {
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   writeFileSync(join(dir, 'file'), '')
   const { status, line } = await refused([
     '--data-dir',
@@ -413,7 +397,7 @@ test('a folder that cannot be read is one line that names it, exit 1', async (t)
 })
 
 test('NODE_OPTIONS of the caller do not reach it', async (t) => {
-  const file = join(temporaryDir(t), 'evil.cjs')
+  const file = join(makeFolder(t), 'evil.cjs')
   writeFileSync(file, 'console.log("evil")')
   const { status, stdout } = await runExecutable(['--version'], { env: { NODE_OPTIONS: `-r ${file}` } })
   assert.equal(status, 0)

@@ -23,12 +23,7 @@ import { type TestContext, test } from 'node:test'
 import { ask, call, readSmall } from '../harness/api.ts'
 import { type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
 import { type FailingDisk, failingDisk, noFaults } from '../harness/faults.ts'
-
-function temporaryDir(t: TestContext): string {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-durability-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
+import { makeFolder } from '../harness/folder.ts'
 
 /** A file system of its own, gone after the test. */
 function mountTmpfs(t: TestContext, size: string): string {
@@ -77,7 +72,7 @@ const clients = 6
 const systemsInBulk = 5
 
 test('after kill -9 at a random instant under parallel load everything acknowledged is there, nothing is half there', async (t) => {
-  const dataDir = temporaryDir(t)
+  const dataDir = makeFolder(t)
   const asked = new Map<string, string[]>()
   const acknowledged = new Set<string>()
   const bulks: string[][] = []
@@ -132,7 +127,7 @@ test('after kill -9 at a random instant under parallel load everything acknowled
 
 /** A data directory with a few systems, stopped as told. */
 async function dataDirWith(t: TestContext, names: readonly string[], end: 'stop' | 'kill'): Promise<string> {
-  const dataDir = temporaryDir(t)
+  const dataDir = makeFolder(t)
   const daemon = await serve({ dataDir })
   try {
     for (const [n, name] of names.entries()) await daemon.must('addsystem', name, mac(n + 1))
@@ -197,7 +192,7 @@ test('a journal cut at any place starts with exactly the whole records before th
   const lines = bytes.toString('utf8').split('\n')
   const cuts = [1, 2, 7, 40].map((back) => bytes.length - back).concat(Math.floor(bytes.length / 2))
   for (const cut of cuts) {
-    const copy = join(temporaryDir(t), 'data')
+    const copy = join(makeFolder(t), 'data')
     cpSync(dataDir, copy, { recursive: true })
     const name = join(copy, segment.slice(dataDir.length))
     truncateSync(name, cut)
@@ -227,7 +222,7 @@ test('a second daemon on the same data directory is refused, and the lock is gon
 })
 
 async function withFailingDisk(t: TestContext): Promise<{ daemon: RunningDaemon; disk: FailingDisk; dataDir: string }> {
-  const dataDir = temporaryDir(t)
+  const dataDir = makeFolder(t)
   const disk = failingDisk(dataDir)
   t.after(() => disk.close())
   const daemon = await started(t, { dataDir, env: disk.env })
@@ -379,7 +374,7 @@ test('a data directory that cannot be written is refused in one line that names 
 }, async (t) => {
   const mount = mountTmpfs(t, '8m')
   execFileSync('mount', ['-o', 'remount,ro', mount])
-  const other = temporaryDir(t)
+  const other = makeFolder(t)
   const flags = ['--tftp', 'off', '--http', '127.0.0.1:0', '--socket', join(other, 'p.sock')]
   const refused = await runExecutable(['serve', '--data-dir', join(mount, 'data'), ...flags])
   assert.equal(refused.status, 1)
@@ -389,7 +384,7 @@ test('a data directory that cannot be written is refused in one line that names 
 test('a backup restores into an empty data directory, and never over one that is in use', async (t) => {
   const daemon = await started(t, {})
   await daemon.must('addsystem', 'one', mac(1), '10.3')
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   const file = join(dir, 'backup')
   await daemon.must('backup', file)
   assert.equal(statSync(file).mode & 0o077, 0, 'a backup is private')
@@ -426,7 +421,7 @@ test('a backup and a copy of the folders that help names bring all back, logs of
   const folders = ['profiles', 'tests', 'tftp', 'results']
   for (const folder of folders) assert.match(help, new RegExp(`${folder}-(dir|root)`), 'help names what is not in it')
 
-  const dir = temporaryDir(t)
+  const dir = makeFolder(t)
   const file = join(dir, 'backup')
   await daemon.must('backup', file)
   const dataDir = join(dir, 'restored')

@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ask, readSmall } from '../harness/api.ts'
 import { type RunningDaemon, serve } from '../harness/executable.ts'
+import { makeFolder } from '../harness/folder.ts'
 import { until } from '../harness/process.ts'
 
 interface Step {
@@ -105,8 +105,7 @@ test('a kernel that was cut off is a step that says how far it came', async (t) 
 })
 
 test('a timeline that does not answer is one line of status and of the page, boots go on, and it comes back', async (t) => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'pxemngr-timeline-'))
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }))
+  const dataDir = makeFolder(t)
   // Whoever opens it for reading waits until somebody writes: as a file on a dead mount.
   const fifo = join(dataDir, 'trace.sqlite')
   execFileSync('mkfifo', [fifo])
@@ -137,8 +136,7 @@ test('a timeline that does not answer is one line of status and of the page, boo
 })
 
 test('a timeline that hangs does not hold up the stop', async (t) => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'pxemngr-timeline-'))
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }))
+  const dataDir = makeFolder(t)
   execFileSync('mkfifo', [join(dataDir, 'trace.sqlite')])
   const daemon = await started(t, dataDir)
   await readSmall(daemon.tftpPort, 'nothing')

@@ -7,6 +7,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openDebian } from '../../scripts/debian-download.mjs'
 import { runToEnd } from './process.ts'
 
 const cacheDir = join(import.meta.dirname, '..', '..', '.cache', 'kernel')
@@ -69,25 +70,13 @@ function readCache(): Kernel | undefined {
 async function download(): Promise<void> {
   const work = `${cacheDir}.${randomUUID()}`
   try {
-    for (const dir of ['state/lists/partial', 'apt/archives/partial', 'root', 'files']) {
-      mkdirSync(join(work, dir), { recursive: true })
-    }
-    const options = [
-      `Dir::State=${join(work, 'state')}`,
-      'Dir::State::status=/var/lib/dpkg/status',
-      `Dir::Cache=${join(work, 'apt')}`,
-      'APT::Sandbox::User=',
-      'APT::Architecture=amd64',
-      'Acquire::Languages=none',
-    ].flatMap((option) => ['-o', option])
-    await must(['apt-get', ...options, '-qq', 'update'], work)
+    mkdirSync(join(work, 'files'), { recursive: true })
+    const debian = await openDebian(work, must, { architecture: 'amd64' })
     // the meta package names today's kernel: no version is written down here that Debian will have removed
-    const depends = await must(['apt-cache', ...options, 'depends', metaPackage], work)
+    const depends = await debian.depends([metaPackage])
     const name = /Depends: (linux-image-\S+-cloud-amd64)/.exec(depends)?.[1]
     if (!name) throw new Error(`${metaPackage} names no kernel:\n${depends}`)
-    await must(['apt-get', ...options, '-qq', 'download', name], work)
-    const deb = readdirSync(work).find((file) => file.endsWith('.deb')) ?? 'no package'
-    await must(['dpkg', '-x', join(work, deb), join(work, 'root')], work)
+    await debian.unpack([name], () => join(work, 'root'))
     keep(join(work, 'root'), join(work, 'files'))
     rmSync(cacheDir, { recursive: true, force: true })
     renameSync(join(work, 'files'), cacheDir)

@@ -1,8 +1,7 @@
 /**
  * Data directories for tests of the store: made, filled by real commands, compared, removed.
  */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Address, parseAddress } from '../../src/domain/address.ts'
@@ -15,15 +14,12 @@ import { dumpContent } from '../../src/store/schema.ts'
 import { listSegments } from '../../src/store/segment.ts'
 import type { Transaction } from '../../src/store/store.ts'
 import { readRecords } from '../../src/store/survey.ts'
+import { makeFolder } from './folder.ts'
+
+export { makeFolder } from './folder.ts'
 
 export const operator: Actor = { who: 'root', from: 'socket', surface: 'cli' }
 export const machine: Actor = { who: '52:54:00:00:00:01', from: '10.0.0.1', surface: 'machine' }
-
-export function makeFolder(t: TestContext): string {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-store-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
 
 export function copyFolder(t: TestContext, from: string): string {
   const dir = makeFolder(t)
