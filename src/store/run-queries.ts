@@ -4,15 +4,14 @@
  * Part of `Queries` (`store.ts`), inside a decision and outside. Overviews that add up many runs (matrix, comparison,
  * trends) have statements of their own beside these. Times are ms since the epoch. Source: `schema-runs.ts`.
  */
-import type { KeptLine } from '../domain/run.ts'
 import { runStates, type Verdict } from '../domain/verdict.ts'
+import { readDetail } from './run-detail.ts'
 import {
   type BriefRun,
   type DeliveryRow,
   type LatestRun,
   type MeasurementRow,
   type Named,
-  numberOf,
   type RunDetail,
   type RunFilter,
   type RunRow,
@@ -322,38 +321,4 @@ function conditions(filter: Omit<RunFilter, 'limit'>): { where: string; values: 
   if (filter.sinceMs !== undefined) add('r.requested >= ?', filter.sinceMs)
   if (filter.before !== undefined) add('r.id < ?', filter.before)
   return { where: parts.length > 0 ? `WHERE ${parts.join(' AND ')}` : '', values }
-}
-
-function readDetail(database: Database, run: number): RunDetail {
-  const row = database.get(
-    `SELECT d.reason, d.cases, l.lines, d.notes, d.attachments, d.waived, m.mac, m.ip, r.exit, r.size FROM run r
-     LEFT JOIN run_detail d ON d.run = r.id LEFT JOIN run_line l ON l.run = r.id
-     LEFT JOIN machine m ON m.id = r.machine WHERE r.id = ?`,
-    [run],
-  )
-  const [reason, cases, lines, notes, attachments, waived, mac, ip, exit, size] = row ?? []
-  const list = <T>(text: SqlValue | undefined): T[] => (typeof text === 'string' ? (JSON.parse(text) as T[]) : [])
-  const [total = 0, pass = 0, fail = 0, skip = 0, todo = 0] = list<number>(cases)
-  return {
-    reason: textOf(reason),
-    exit: numberOf(exit),
-    cases: { total, pass, fail, skip, todo },
-    lines: list<[KeptLine['kind'], number, string]>(lines).map(([kind, line, text]) => ({ kind, line, text })),
-    notes: list<string>(notes),
-    attachments: list<[string, number]>(attachments).map(([name, sizeBytes]) => ({ name, sizeBytes })),
-    waived: textOf(waived),
-    mac: textOf(mac) || null,
-    ip: textOf(ip) || null,
-    sizeBytes: numberOf(size),
-    measurements: readMeasurements(database, run),
-  }
-}
-
-function readMeasurements(database: Database, run: number): RunDetail['measurements'] {
-  return database
-    .all(
-      `SELECT n.name, m.value, n.unit FROM measurement m JOIN measure n ON n.id = m.measure WHERE m.run = ? ORDER BY n.id`,
-      [run],
-    )
-    .map(([name, value, unit]) => ({ name: String(name), value: Number(value), unit: String(unit) }))
 }
