@@ -16,6 +16,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'nod
 import { join } from 'node:path'
 import type { ResultFiles, RunLog } from '../commands/daemon.ts'
 import type { ResultCase } from '../domain/run.ts'
+import { groupSync, syncPath } from './folder-sync.ts'
 
 const fileMode = 0o640
 const folderMode = 0o750
@@ -317,36 +318,4 @@ async function removeFiles(files: readonly string[]): Promise<number> {
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'
-}
-
-async function syncPath(dir: string): Promise<void> {
-  const handle = await open(dir, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-/** A folder's sync that those who ask meanwhile share: the one that begins after they asked. */
-function groupSync(dir: string): () => Promise<void> {
-  let running: Promise<void> | undefined
-  let next: Promise<void> | undefined
-  const start = (): Promise<void> => {
-    const begun = syncPath(dir).finally(() => {
-      if (running === begun) running = undefined
-    })
-    running = begun
-    return begun
-  }
-  return () => {
-    if (!running) return start()
-    next ??= running
-      .catch(() => undefined)
-      .then(() => {
-        next = undefined
-        return start()
-      })
-    return next
-  }
 }
