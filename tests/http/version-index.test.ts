@@ -29,7 +29,11 @@ async function assertSame(store: StateStore, index: VersionIndex): Promise<void>
   const versions = store.queries.listVersions().reverse()
   for (const [at, version] of versions.entries()) {
     const wanted = store.queries.latestOf(version.id)
-    assert.deepEqual([...(await index.latest(version.id))].sort(byPair), [...wanted].sort(byPair), version.name)
+    assert.deepEqual(
+      [...(await index.latest(version.id)).values()].flatMap((runs) => [...runs.values()]).sort(byPair),
+      [...wanted].sort(byPair),
+      version.name,
+    )
     const counts: Record<string, number> = {}
     for (const { verdict } of wanted) counts[verdict] = (counts[verdict] ?? 0) + 1
     assert.deepEqual(await index.counts(version.id), counts)
