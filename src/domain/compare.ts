@@ -63,8 +63,14 @@ export function classify(before: Verdict | undefined, after: Verdict | undefined
 
 /** Changes by kind, in the order of `changeKinds`, then by system and test. */
 export function compareVersions(before: Iterable<Latest>, after: Iterable<Latest>): Change[] {
-  const was = bySystem(before)
-  const is = bySystem(after)
+  return compareGrouped(bySystem(before), bySystem(after))
+}
+
+/** Latest runs by the ids of system and test. */
+export type Grouped = ReadonlyMap<number, ReadonlyMap<number, Latest>>
+
+/** The same of runs that are grouped already. */
+export function compareGrouped(was: Grouped, is: Grouped): Change[] {
   const changes: Change[] = []
   const compare = (either: Latest, a: Latest | undefined, b: Latest | undefined) => {
     const kind = classify(a?.verdict, b?.verdict)
@@ -86,7 +92,7 @@ export function compareVersions(before: Iterable<Latest>, after: Iterable<Latest
   )
 }
 
-function bySystem(runs: Iterable<Latest>): Map<number, Map<number, Latest>> {
+function bySystem(runs: Iterable<Latest>): Grouped {
   const found = new Map<number, Map<number, Latest>>()
   for (const run of runs) {
     const own = found.get(run.system.id) ?? new Map<number, Latest>()

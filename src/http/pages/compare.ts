@@ -3,7 +3,7 @@
  * `domain/compare.ts`, the same as the command's. Source: RUNS "Results" (compare), WEB.md.
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { type Change, type ChangeKind, changeKinds, compareVersions } from '../../domain/compare.ts'
+import { type Change, type ChangeKind, changeKinds, compareGrouped } from '../../domain/compare.ts'
 import { verdicts } from '../../domain/verdict.ts'
 import type { VersionRow } from '../../store/run-rows.ts'
 import { csvLines } from './export.ts'
@@ -32,17 +32,8 @@ export async function viewCompare(
   const { queries } = daemon.store
   const before = await index.latest(a.id)
   const after = await index.latest(b.id)
-  const ids = new Map(
-    [...before, ...after].flatMap(
-      ({ system, test }) =>
-        [
-          [`s ${system.name}`, system.id],
-          [`t ${test.name}`, test.id],
-        ] as const,
-    ),
-  )
   const lower = words.toLowerCase()
-  const changes = compareVersions(before, after).filter(({ system, test }) =>
+  const changes = compareGrouped(before, after).filter(({ system, test }) =>
     `${system} ${test}`.toLowerCase().includes(lower),
   )
   const count = (kind: ChangeKind) => changes.filter((change) => change.kind === kind).length
@@ -79,9 +70,9 @@ export async function viewCompare(
         .slice(0, rowsShown)
         .map(({ system, test, before: was, after: is }) => ({
           system: visible(system),
-          systemHref: `/system/${ids.get(`s ${system}`)}/`,
+          systemHref: `/system/${queries.findSystem(system)?.id}/`,
           test: visible(test),
-          testHref: `/testname/${ids.get(`t ${test}`)}/`,
+          testHref: `/testname/${queries.findTest(test)?.id}/`,
           before: side(was, a.name),
           after: side(is, b.name),
           diff: was && is ? `/test/${is.run}/?diff=${was.run}#diff` : '',

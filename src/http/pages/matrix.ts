@@ -150,11 +150,7 @@ async function oneVersion(
 ): Promise<Matrix> {
   const { queries } = store
   const before = queries.listVersions().find(({ id }) => id < version.id)
-  const known = new Map<number, Map<number, LatestRun>>()
-  for (const run of before ? await index.latest(before.id) : []) {
-    const ofTest = known.get(run.test.id) ?? new Map<number, LatestRun>()
-    known.set(run.test.id, ofTest.set(run.system.id, run))
-  }
+  const known = before && (await index.latest(before.id))
   const systems = new Map<number, string>()
   const rows = new Map<number, { name: string; cells: Map<number, LatestRun>; missing: Set<number> }>()
   const rowOf = (test: { readonly id: number; readonly name: string }) => {
@@ -162,10 +158,12 @@ async function oneVersion(
     rows.set(test.id, row)
     return row
   }
-  for (const run of await index.latest(version.id)) {
-    if (!hasWords(run.system.name, query.words) && !hasWords(run.test.name, query.words)) continue
-    systems.set(run.system.id, run.system.name)
-    rowOf(run.test).cells.set(run.system.id, run)
+  for (const runs of (await index.latest(version.id)).values()) {
+    for (const run of runs.values()) {
+      if (!hasWords(run.system.name, query.words) && !hasWords(run.test.name, query.words)) continue
+      systems.set(run.system.id, run.system.name)
+      rowOf(run.test).cells.set(run.system.id, run)
+    }
   }
   for (const { system, test } of await index.missing(version.id)) {
     if (!hasWords(system.name, query.words) && !hasWords(test.name, query.words)) continue
@@ -180,7 +178,7 @@ async function oneVersion(
     columns: columns.map(([id, name]) => ({ name, href: `/system/${id}/` })),
     rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => {
       const own = columns.map(([system]) => cells.get(system))
-      const previous = columns.map(([system]) => known.get(id)?.get(system))
+      const previous = columns.map(([system]) => known?.get(system)?.get(id))
       const lacks = columns.map(([system]) => lacking.has(system))
       return grid.row(id, [name, ...own, ...previous, ...lacks], () => ({
         name,

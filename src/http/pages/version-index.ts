@@ -33,8 +33,8 @@ export interface Expected {
 }
 
 export interface VersionIndex {
-  /** Latest done run of each system and test. */
-  latest(version: number): Promise<Iterable<LatestRun>>
+  /** Latest done run of each system and test, by their ids. */
+  latest(version: number): Promise<ReadonlyMap<number, ReadonlyMap<number, LatestRun>>>
   /** The same, added up by system. */
   systems(version: number): Promise<ReadonlyMap<number, SystemResults>>
   counts(version: number): Promise<Counts>
@@ -47,7 +47,7 @@ export interface VersionIndex {
 
 interface Kept {
   /** By system and test. */
-  readonly rows: Map<number, { readonly system: Named; readonly runs: Map<number, LatestRun> }>
+  readonly rows: Map<number, Map<number, LatestRun>>
   /** Added up; a system that changed is left out until somebody asks. */
   readonly results: Map<number, SystemResults>
   /** The lowest and the highest id that ever was in `rows`. */
@@ -66,9 +66,8 @@ export function createVersionIndex(store: Store): VersionIndex {
   const kept = new Map<number, Kept>()
 
   const put = (version: Kept, run: LatestRun): void => {
-    const row = version.rows.get(run.system.id) ?? { system: run.system, runs: new Map<number, LatestRun>() }
-    version.rows.set(run.system.id, row)
-    row.runs.set(run.test.id, run)
+    const row = version.rows.get(run.system.id) ?? new Map<number, LatestRun>()
+    version.rows.set(run.system.id, row.set(run.test.id, run))
     const { first, last } = version.range
     version.range = { first: Math.min(first, run.run), last: Math.max(last, run.run) }
   }
@@ -87,8 +86,8 @@ export function createVersionIndex(store: Store): VersionIndex {
     if (run) put(version, run)
     else {
       const row = version.rows.get(system)
-      row?.runs.delete(test)
-      if (row?.runs.size === 0) version.rows.delete(system)
+      row?.delete(test)
+      if (row?.size === 0) version.rows.delete(system)
     }
     changed(version, system)
   }
@@ -104,7 +103,7 @@ export function createVersionIndex(store: Store): VersionIndex {
           if (!run) break // removed by a later event of the same record
           for (const [id, version] of kept) {
             // Where it was before: a second upload may name another version.
-            const isHere = version.rows.get(run.system.id)?.runs.get(run.test.id)?.run === event.run
+            const isHere = version.rows.get(run.system.id)?.get(run.test.id)?.run === event.run
             if (isHere || id === run.version?.id) refresh(id, version, run.system.id, run.test.id)
           }
           break
@@ -175,14 +174,15 @@ export function createVersionIndex(store: Store): VersionIndex {
   }
 
   const resultsOf = (version: Kept): ReadonlyMap<number, SystemResults> => {
-    for (const [id, { system, runs }] of version.rows) {
-      if (!version.results.has(id)) version.results.set(id, { system, ...addUp(runs.values()) })
+    for (const [id, runs] of version.rows) {
+      const [first] = version.results.has(id) ? [] : runs.values()
+      if (first) version.results.set(id, { system: first.system, ...addUp(runs.values()) })
     }
     return version.results
   }
 
   return {
-    latest: async (id) => runsOf(await find(id)),
+    latest: async (id) => (await find(id)).rows,
     systems: async (id) => resultsOf(await find(id)),
     async counts(id) {
       const version = await find(id)
@@ -196,7 +196,7 @@ export function createVersionIndex(store: Store): VersionIndex {
     async missing(id) {
       const version = await find(id)
       version.expected ??= queries.expectedOf(id)
-      version.missing ??= version.expected.filter(({ system, test }) => !version.rows.get(system.id)?.runs.has(test.id))
+      version.missing ??= version.expected.filter(({ system, test }) => !version.rows.get(system.id)?.has(test.id))
       return version.missing
     },
     async changes(a, b) {
@@ -210,10 +210,6 @@ export function createVersionIndex(store: Store): VersionIndex {
     },
     close: stop,
   }
-}
-
-function* runsOf({ rows }: Kept): Generator<LatestRun> {
-  for (const { runs } of rows.values()) yield* runs.values()
 }
 
 /** Verdicts of some runs, and which of their tests fail. */
@@ -236,8 +232,8 @@ function addCounts(sum: Partial<Record<Verdict, number>>, more: Counts): void {
 
 function countChanges(before: Kept, after: Kept): { regressions: number; fixed: number } {
   let [regressions, fixed] = [0, 0]
-  for (const [system, { runs }] of after.rows) {
-    const was = before.rows.get(system)?.runs
+  for (const [system, runs] of after.rows) {
+    const was = before.rows.get(system)
     if (!was) continue
     for (const [test, { verdict }] of runs) {
       const kind = classify(was.get(test)?.verdict, verdict)
