@@ -92,13 +92,13 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     }
     const url = baseUrl(options.publicUrl(), request.header('host'), request.local, request.localPort)
     const identity = { mac: machine.macs[0], ip: machine === caller ? caller.peer : machine.ip }
-    const variables = (run: RunRow): TestVariables => ({
-      ...machineVariables(machine, url),
-      testname: run.test.name,
-      system: run.system.name,
-      log: { id: run.id },
-      ...urlsOf(url, run.id),
-    })
+    const variables = (run: RunRow): TestVariables =>
+      variablesFor(machine, url, {
+        testname: run.test.name,
+        system: run.system.name,
+        log: { id: run.id },
+        ...urlsOf(url, run.id),
+      })
     const ids = systems.map(({ id }) => id)
     const looks = request.method === 'HEAD' || isPrefetch(request)
     if (!looks) lives.sign(identity, '/nexttest/', Date.now())
@@ -109,12 +109,23 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     return { ...text(200, found.script, headers), ...('delivered' in found ? { handed: found as Handed } : {}) }
   }
 
-  function machineVariables(machine: MachineAddresses, url: string) {
-    const boot = options.answerBoot(
-      { kind: 'machine', macs: machine.macs, ip: machine.ip },
-      { mac: () => machine.macs[0] ?? '', ip: machine.ip ?? '', url: () => url },
-    )
-    return { url, mac: machine.macs[0] ?? '', ip: machine.ip ?? '', profile: boot.found ? boot.decision.profile : '' }
+  /** The profile is looked for only where a template asks: most machines that ask wait, thousands at once. */
+  function variablesFor(
+    machine: MachineAddresses,
+    url: string,
+    rest: Omit<TestVariables, 'url' | 'mac' | 'ip' | 'profile'>,
+  ): TestVariables {
+    const [mac = ''] = machine.macs
+    const ip = machine.ip ?? ''
+    return {
+      ...rest,
+      ...{ url, mac, ip },
+      get profile() {
+        const question = { kind: 'machine', macs: machine.macs, ip: machine.ip } as const
+        const boot = options.answerBoot(question, { mac: () => mac, ip, url: () => url })
+        return boot.found ? boot.decision.profile : ''
+      },
+    }
   }
 
   function urlsOf(url: string, run: number) {
@@ -129,15 +140,12 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   function wait(system: string, machine: MachineAddresses, url: string): Answered {
     const opened = files.open(waitName)
     if ('fault' in opened) return text(200, options.embedded.wait, { 'x-pxemngr-run': '0' })
-    const rendered = opened.render({
-      ...machineVariables(machine, url),
-      testname: waitName,
-      system,
-      log: null,
-      upload_url: '',
-      extend_url: '',
-      progress_url: '',
-    })
+    const rendered = opened.render(
+      variablesFor(machine, url, {
+        ...{ testname: waitName, system, log: null },
+        ...{ upload_url: '', extend_url: '', progress_url: '' },
+      }),
+    )
     return text(200, 'fault' in rendered ? options.embedded.wait : rendered.text, { 'x-pxemngr-run': '0' })
   }
 

@@ -18,6 +18,8 @@ import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 /** Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render. */
 const lookedAtFirst = 8
 const lookedAtMax = 20_000
+/** Systems known to have nothing to do. */
+const idleMax = 100_000
 
 export interface Handed {
   readonly run: RunRow
@@ -63,14 +65,23 @@ interface Taken {
 
 export function createHandout({ store, files, lives, log, keepScript }: HandoutOptions): Handout {
   const taken = new Map<number, Taken>()
+  /** Systems without a waiting run: most machines that ask have none, thousands ask every few seconds. */
+  const idle = new Set<number>()
+  store.onApplied(({ events }) => {
+    for (const event of events) if (event.type === 'run.requested') idle.delete(event.system)
+  })
 
   const find = (systems: readonly number[], variables: (run: RunRow) => TestVariables) => {
-    if (systems.length === 0) return undefined
+    if (systems.every((system) => idle.has(system))) return undefined
     /** Tests that cannot be handed out to a system now: what was found for one run holds for the next. */
     const faulty = new Set<string>()
     let looked = 0
     for (let limit = lookedAtFirst; ; limit = Math.min(8 * limit, lookedAtMax)) {
       const runs = store.queries.requestedOf(systems, limit)
+      if (runs.length === 0) {
+        if (idle.size >= idleMax) idle.clear()
+        for (const system of systems) idle.add(system)
+      }
       for (const run of runs.slice(looked)) {
         const key = `${run.system.id} ${run.test.id}`
         if (taken.has(run.id) || faulty.has(key)) continue

@@ -7,7 +7,9 @@ import type { Cell, Sample } from '../cell.ts'
 import { layOut, macOf, type Work } from '../files.ts'
 import type { Load } from '../load.ts'
 import { residentBytes } from '../processes.ts'
-import { call, type Daemon, dataDirCopy, startDaemon } from '../servers/pxemngr.ts'
+import { startConstant } from '../servers/http-peers.ts'
+import { call, type Daemon, dataDirCopy, startDaemon, startPxemngr } from '../servers/pxemngr.ts'
+import { type Server, startServers } from '../servers/server.ts'
 import { readOptions } from './tftp.ts'
 
 const bytesPerMb = 1e6
@@ -132,60 +134,61 @@ export const waitingMachines: Cell = {
     { key: 'rate', label: 'questions/s', better: 'more', digits: 0 },
     { key: 'cost', label: 'CPU µs each', better: 'less', digits: 0 },
   ],
-  targets: [{ subject: 'pxemngr', metric: 'cpu', atMost: 5 }],
+  targets: [
+    { subject: 'pxemngr', metric: 'cpu', atMost: 5 },
+    { subject: 'pxemngr', metric: 'cpu', against: ['node:http'], atMost: 1.5 },
+  ],
   async prepare(bench) {
     const work = layOut(bench.dir, 0)
-    const dataDir = await dataDirCopy(bench, work, machines, 'waiting')
-    const daemon = await startDaemon(bench, work, dataDir, 'pxemngr')
-    const measure = async (): Promise<Sample> => {
-      let questions = 0
-      let failed: Error | undefined
-      let isOver = false
-      const timers = new Set<NodeJS.Timeout>()
-      const wait = (n: number, ms: number): void => {
-        const timer = setTimeout(() => {
-          timers.delete(timer)
-          if (isOver) return
-          question(daemon, n).then(
-            () => {
-              questions += 1
-              if (!isOver) wait(n, pauseMinMs + Math.random() * pauseSpanMs)
-            },
-            (error: Error) => {
-              failed ??= error
-            },
-          )
-        }, ms)
-        timers.add(timer)
-      }
-      for (let n = 0; n < machines; n++) wait(n, Math.random() * (pauseMinMs + pauseSpanMs / 2))
-      const seconds = bench.quick ? 6 : 20
-      const before = daemon.cpuMs() ?? 0
-      const begun = performance.now()
-      await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
-      const elapsedMs = performance.now() - begun
-      const cpuMs = (daemon.cpuMs() ?? 0) - before
-      isOver = true
-      for (const timer of timers) clearTimeout(timer)
-      if (failed) throw failed
-      return {
-        cpu: (100 * cpuMs) / elapsedMs,
-        rate: (1000 * questions) / elapsedMs,
-        cost: (1000 * cpuMs) / questions,
-      }
-    }
-    return { subjects: [{ name: 'pxemngr', measure }], absent: [], close: () => daemon.stop() }
+    const starters = { pxemngr: startPxemngr(machines), 'node:http': startConstant('sleep 5') }
+    const { servers, absent, stop } = await startServers(bench, work, starters)
+    const subjects = servers.map((server) => ({ name: server.name, measure: () => measureWaiting(bench, server) }))
+    return { subjects, absent, close: stop }
   },
+}
+
+async function measureWaiting(bench: Bench, server: Server): Promise<Sample> {
+  let questions = 0
+  let failed: Error | undefined
+  let isOver = false
+  const timers = new Set<NodeJS.Timeout>()
+  const wait = (n: number, ms: number): void => {
+    const timer = setTimeout(() => {
+      timers.delete(timer)
+      question(server, n).then(
+        () => {
+          questions += 1
+          if (!isOver) wait(n, pauseMinMs + Math.random() * pauseSpanMs)
+        },
+        (error: Error) => {
+          failed ??= error
+        },
+      )
+    }, ms)
+    timers.add(timer)
+  }
+  for (let n = 0; n < machines; n++) wait(n, Math.random() * (pauseMinMs + pauseSpanMs / 2))
+  const before = server.cpuMs() ?? 0
+  const begun = performance.now()
+  await new Promise((resolve) => setTimeout(resolve, (bench.quick ? 6 : 20) * 1000))
+  const elapsedMs = performance.now() - begun
+  const cpuMs = (server.cpuMs() ?? 0) - before
+  isOver = true
+  for (const timer of timers) clearTimeout(timer)
+  if (failed) throw failed
+  return { cpu: (100 * cpuMs) / elapsedMs, rate: (1000 * questions) / elapsedMs, cost: (1000 * cpuMs) / questions }
 }
 
 /** As curl does: a connection for one question. */
 const agent = new Agent({ keepAlive: false })
 
-function question({ http }: Daemon, n: number): Promise<void> {
+function question(server: Server, n: number): Promise<void> {
+  // A bare server has no runs.
+  const waits = server.name === 'node:http' ? undefined : '0'
   return new Promise((resolve, reject) => {
-    request({ ...http, path: `/nexttest/${macOf(n, ':')}/`, agent }, (answer) => {
+    request({ ...server.http, path: `/nexttest/${macOf(n, ':')}/`, agent }, (answer) => {
       answer.resume()
-      if (answer.statusCode === 200 && answer.headers['x-pxemngr-run'] === '0') answer.on('end', resolve)
+      if (answer.statusCode === 200 && answer.headers['x-pxemngr-run'] === waits) answer.on('end', resolve)
       else reject(new Error(`/nexttest/ got HTTP ${answer.statusCode}, run ${answer.headers['x-pxemngr-run']}`))
     })
       .on('error', reject)
