@@ -23,7 +23,7 @@ const reported = 'Next boot set to local'
 
 /** Why namespaces cannot be had here; undefined if they can. */
 function fault(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root: network namespaces'
+  if (process.getuid?.() !== 0) return 'needs root, or user namespaces: network namespaces'
   const missing = lacking(['iproute2', 'curl', 'busybox-static', 'ethtool', 'nftables'])
   return missing.length > 0 ? `needs Debian packages: ${missing.join(' ')}` : undefined
 }
