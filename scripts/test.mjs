@@ -3,13 +3,15 @@
  *
  *   npm test [-- FILE…]     only these test files, without the checks before them
  *
- * What needs a Debian package, root or a device that is not there is skipped by name; under CI=true a skip is a failure.
+ * What needs a Debian package, root or a device that is not there is skipped by name; under CI=true a skip is a failure. For
+ * an ordinary user, tests that mount or lay networks run in a user namespace where the machine allows it.
  * Runs on the machine's Node; the tests run on the pinned runtime, which is the one in the executable.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
 import { build } from '../build.mjs'
+import { namespaceWords, rootFiles } from './namespace.mjs'
 import { install, projectDir, run, runtime } from './setup.mjs'
 
 /** A hung test must not hang CI; the longest (real firmware) takes some minutes. */
@@ -30,7 +32,15 @@ const checks = {
   unused: () => run(runtime, [join(projectDir, 'node_modules/knip/bin/knip.js'), '--no-progress'], { cwd: projectDir }),
 }
 for (const step of steps) await check(step, checks[step])
-await runTests(chosen.length > 0 ? chosen : testFiles())
+const files = chosen.length > 0 ? chosen.map((file) => relative(projectDir, resolve(file))) : testFiles()
+const namespace = await namespaceWords(run)
+const inside = namespace ? files.filter((file) => rootFiles.includes(file)) : []
+await runTests(files.filter((file) => !inside.includes(file)))
+if (inside.length > 0) {
+  if (inside.includes('tests/e2e/qemu.test.ts') && mayOpen('/dev/net/tun')) await fetchKernel()
+  say('as root in a user namespace:')
+  await runTests(inside, namespace)
+}
 
 const { passed, failed, skipped } = totals
 const skipFails = process.env.CI === 'true' && skipped > 0
@@ -60,11 +70,15 @@ function testFiles() {
   return [...files.filter((name) => !isLong(name)), ...files.filter(isLong)]
 }
 
-async function runTests(files) {
+/** `prefix`: what to put in front of the command. */
+async function runTests(files, prefix = []) {
+  if (files.length === 0) return
   const summary = join(projectDir, 'dist', 'test-summary.json')
   mkdirSync(join(projectDir, 'dist'), { recursive: true })
   rmSync(summary, { force: true })
-  const args = [
+  const [program, ...args] = [
+    ...prefix,
+    runtime,
     '--test',
     '--test-concurrency=2',
     `--test-timeout=${testTimeoutMs}`,
@@ -74,7 +88,7 @@ async function runTests(files) {
   ]
   const status = await new Promise((resolve) => {
     const env = { ...process.env, TEST_SUMMARY: summary }
-    const child = spawn(runtime, args, { cwd: projectDir, stdio: ['ignore', 'inherit', 'inherit'], env })
+    const child = spawn(program, args, { cwd: projectDir, stdio: ['ignore', 'inherit', 'inherit'], env })
     child.on('error', () => resolve(1))
     child.on('close', (code) => resolve(code))
   })
@@ -83,6 +97,25 @@ async function runTests(files) {
   if (status !== 0 && counts.failed === 0) {
     totals.failed++
     say(`FAIL  the test runner ended with status ${status}`)
+  }
+}
+
+function mayOpen(device) {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The guests' kernel, before the tests are in a network of their own from which no package can be had. */
+async function fetchKernel() {
+  const program = "(await import('./tests/harness/kernel.ts')).getKernel()"
+  try {
+    await run(runtime, ['--input-type=module', '--eval', `await ${program}`], { cwd: projectDir })
+  } catch (error) {
+    say(`guests lack their kernel: ${error.message.split('\n').at(-1)}`)
   }
 }
 

@@ -3,6 +3,7 @@
  * Source: CONTRACT "Daemon".
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -10,7 +11,6 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ask, call, readSmall } from '../harness/api.ts'
-import { findProgram } from '../harness/debian.mjs'
 import { executable, type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
 import { makeFolder } from '../harness/folder.ts'
 import { start, until } from '../harness/process.ts'
@@ -281,7 +281,7 @@ test('systemd is told when it is ready', async (t) => {
 const isRoot = process.getuid?.() === 0
 
 test('as root with `user` it binds first, then becomes that account', {
-  skip: isRoot ? false : 'needs root',
+  skip: isRoot ? false : 'needs root: an account to become',
 }, async (t) => {
   const daemon = await started(t, { flags: ['--user', 'nobody'] })
   const status = readFileSync(`/proc/${daemon.pid}/status`, 'utf8')
@@ -298,14 +298,19 @@ test('as root with `user` it binds first, then becomes that account', {
   assert.match(unknown.line, /no-such-account/)
 })
 
+/** A network namespace of its own, as root, which an ordinary user can be in a user namespace. */
+const ownNetwork = ['unshare', ...(isRoot ? [] : ['--user', '--map-root-user']), '--net']
+const noNamespace =
+  spawnSync(ownNetwork[0] ?? '', [...ownNetwork.slice(1), 'true']).status !== 0 && 'needs root, or user namespaces'
+
 test('`user` with `tftp-ports` that its transfers could not bind is refused at start and by --check, in one line', {
-  skip: isRoot ? false : 'needs root',
+  skip: noNamespace,
 }, async (t) => {
   const dataDir = join(makeFolder(t), 'd')
   const flags = ['--user', 'nobody', '--data-dir', dataDir, '--http', '127.0.0.1:0', '--tftp', '127.0.0.1:0']
   // A network namespace of its own, where the kernel's default holds: this host may let everybody bind every port.
   const asked = async (more: readonly string[]) => {
-    const { status, stderr } = await runExecutable(['serve', ...flags, ...more], { prefix: ['unshare', '--net'] })
+    const { status, stderr } = await runExecutable(['serve', ...flags, ...more], { prefix: ownNetwork })
     return { status, lines: stderr.trimEnd().split('\n') }
   }
   for (const more of [[], ['--check']]) {
@@ -320,7 +325,7 @@ test('`user` with `tftp-ports` that its transfers could not bind is refused at s
 })
 
 test('with `user`, computed answers and files leave from the range of `tftp-ports`', {
-  skip: isRoot ? false : 'needs root',
+  skip: isRoot ? false : 'needs root: an account to become',
 }, async (t) => {
   const first = 20_000 + (process.pid % 10_000) // below the ports that the kernel gives out by itself
   const daemon = await started(t, { flags: ['--user', 'nobody', '--tftp-ports', `${first}-${first + 63}`] })
@@ -338,8 +343,10 @@ test('with `user`, computed answers and files leave from the range of `tftp-port
   }
 })
 
+const unprivilegedPorts = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'))
+
 test('where nobody set tftp and port 69 is not permitted it takes 6969 and says so', {
-  skip: isRoot && findProgram('setpriv') ? false : 'needs root, to start it without rights',
+  skip: unprivilegedPorts <= 69 && 'this host lets everybody bind port 69',
 }, async (t) => {
   const dir = makeFolder(t)
   chmodSync(dir, 0o777)
@@ -355,9 +362,7 @@ test('where nobody set tftp and port 69 is not permitted it takes 6969 and says 
     '--',
   ]
   const args = ['serve', '--data-dir', join(dir, 'd'), '--http', '127.0.0.1:0']
-  const unprivileged = readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8').trim()
-  assert.ok(Number(unprivileged) > 69, 'this host lets everybody bind 69')
-  const daemon = start([...words, executable, ...args])
+  const daemon = start([...(isRoot ? words : []), executable, ...args])
   t.after(() => daemon.end('SIGKILL'))
   await until(
     () => (/^pxemngr ready /m.test(daemon.written.stdout) ? true : undefined),

@@ -3,13 +3,11 @@
  * disks. Sources: DESIGN "State" and "Failure, by rule"; CONTRACT "Daemon".
  */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -17,24 +15,13 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { ask, call, readSmall } from '../harness/api.ts'
 import { type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
 import { type FailingDisk, failingDisk, noFaults } from '../harness/faults.ts'
 import { makeFolder } from '../harness/folder.ts'
-
-/** A file system of its own, gone after the test. */
-function mountTmpfs(t: TestContext, size: string): string {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-durability-'))
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', dir])
-  t.after(() => {
-    execFileSync('umount', ['-l', dir])
-    rmSync(dir, { recursive: true, force: true })
-  })
-  return dir
-}
+import { makeReadOnly, mountTmpfs, noMounts } from '../harness/mount.ts'
 
 async function started(t: TestContext, options: Parameters<typeof serve>[0]): Promise<RunningDaemon> {
   const daemon = await serve(options)
@@ -332,10 +319,8 @@ test('a report that cannot be written anywhere is answered 503, and the machine 
   }
 })
 
-const isRoot = process.getuid?.() === 0
-
 test('on a full file system reports are still kept, changes are refused, and all resumes when there is room', {
-  skip: isRoot ? false : 'needs root: a tmpfs of its own',
+  skip: noMounts,
 }, async (t) => {
   const mount = mountTmpfs(t, '24m')
   const dataDir = join(mount, 'data')
@@ -370,10 +355,10 @@ test('on a full file system reports are still kept, changes are refused, and all
 })
 
 test('a data directory that cannot be written is refused in one line that names it', {
-  skip: isRoot ? false : 'needs root: a read-only mount',
+  skip: noMounts,
 }, async (t) => {
   const mount = mountTmpfs(t, '8m')
-  execFileSync('mount', ['-o', 'remount,ro', mount])
+  makeReadOnly(mount)
   const other = makeFolder(t)
   const flags = ['--tftp', 'off', '--http', '127.0.0.1:0', '--socket', join(other, 'p.sock')]
   const refused = await runExecutable(['serve', '--data-dir', join(mount, 'data'), ...flags])

@@ -431,7 +431,7 @@ async function untilDegraded(site: Site, what: RegExp): Promise<void> {
 }
 
 describe('full disks', () => {
-  const needsRoot = isRoot ? false : 'needs root: a tmpfs of its own'
+  const needsRoot = isRoot ? false : 'needs root, or user namespaces: a tmpfs of its own'
 
   test('keep-free: 507 before the body where it would not fit, in its middle where that shows only then; status says so', {
     skip: needsRoot,

@@ -5,7 +5,7 @@
  * from the executable: the TFTP root holds only the guest's kernel and initramfs.
  */
 import { randomBytes } from 'node:crypto'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findProgram, lacking } from './debian.mjs'
@@ -27,7 +27,12 @@ const tailChars = 4000
 
 /** Why real firmware cannot be booted here, in words for a skipped test; undefined if it can. */
 export function bootLabFault(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root: network namespaces and bridges'
+  if (process.getuid?.() !== 0) return 'needs root, or user namespaces: network namespaces and bridges'
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK)
+  } catch {
+    return 'needs /dev/net/tun, which this user may not open'
+  }
   const missing = lacking(needed)
   if (missing.length > 0) return `needs Debian packages: ${missing.join(' ')}`
   return undefined

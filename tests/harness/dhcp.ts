@@ -32,7 +32,6 @@ export async function startDhcp({ space, link, server, dir }: DhcpOptions): Prom
   const lines = [
     'port=0',
     'log-dhcp',
-    'user=root',
     'log-facility=-',
     'pid-file=',
     `dhcp-leasefile=${join(dir, 'dnsmasq.leases')}`,
@@ -52,7 +51,8 @@ export async function startDhcp({ space, link, server, dir }: DhcpOptions): Prom
   ]
   writeFileSync(config, `${lines.join('\n')}\n`)
   const program = findProgram('dnsmasq') ?? 'dnsmasq'
-  const daemon = start([...space.prefix, ...dieWithParent([program, '--keep-in-foreground', `--conf-file=${config}`])])
+  // In the foreground it stays the account it is: a user namespace has no other.
+  const daemon = start([...space.prefix, ...dieWithParent([program, '--no-daemon', `--conf-file=${config}`])])
   await until(
     () => (ready(daemon) ? true : undefined),
     startTimeoutMs,

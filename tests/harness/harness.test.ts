@@ -13,7 +13,7 @@ import { dieWithParent, runToEnd, start, until, within } from './process.ts'
 const timeoutMs = 20_000
 const noNamespaces =
   process.getuid?.() !== 0
-    ? 'needs root: network namespaces'
+    ? 'needs root, or user namespaces: network namespaces'
     : lacking(['iproute2', 'ethtool']).length > 0 && 'needs Debian packages: iproute2 ethtool'
 
 test('the ready line gives lists of addresses, none where it says off, nothing while it is not complete', () => {

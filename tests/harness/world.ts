@@ -17,7 +17,7 @@ export const macs = { one: '52:54:00:ab:cd:01', two: '52:54:00:ab:cd:02', router
 
 /** Why namespaces cannot be had here; undefined if they can. */
 function fault(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root: network namespaces'
+  if (process.getuid?.() !== 0) return 'needs root, or user namespaces: network namespaces'
   const missing = lacking(['iproute2', 'curl', 'wget', 'busybox-static', 'ethtool', 'nftables'])
   return missing.length > 0 ? `needs Debian packages: ${missing.join(' ')}` : undefined
 }

@@ -1,26 +1,15 @@
 /**
- * A disk that is really full: a small tmpfs, filled to the last byte. Named skip where it cannot be mounted (no root).
+ * A disk that is really full: a small tmpfs, filled to the last byte. Named skip where it cannot be mounted.
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Mac } from '../../src/domain/address.ts'
 import { Refusal } from '../../src/domain/errors.ts'
+import { makeReadOnly, mountTmpfs, noMounts } from '../harness/mount.ts'
 import { addSystem, decide, machine, open, operator } from '../harness/store-folder.ts'
-
-function mountSmall(t: TestContext): string | undefined {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-full-'))
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'pxemngr-test', dir])
-  t.after(() => {
-    if (mounted.status === 0) spawnSync('umount', ['-l', dir])
-    rmdirSync(dir)
-  })
-  return mounted.status === 0 ? dir : undefined
-}
 
 function fill(path: string): void {
   const fd = openSync(path, 'w')
@@ -42,9 +31,10 @@ async function until(what: () => boolean): Promise<void> {
   }
 }
 
-test('on a full disk people are refused, machines report, boots go on, and writing resumes by itself', async (t) => {
-  const dir = mountSmall(t)
-  if (dir === undefined) return t.skip('a tmpfs can only be mounted by root')
+test('on a full disk people are refused, machines report, boots go on, and writing resumes by itself', {
+  skip: noMounts,
+}, async (t) => {
+  const dir = mountTmpfs(t, '8m')
   const mac = '52:54:00:00:00:01' as Mac
   const store = await open(t, dir, { retryMs: 30 })
   const id = await store.commit(operator, (tx) => {
@@ -77,14 +67,15 @@ test('on a full disk people are refused, machines report, boots go on, and writi
   assert.deepEqual(again.degradations(), [])
 })
 
-test('on a read-only disk the store opens without a lock: boots go on, changes are refused and said why', async (t) => {
-  const dir = mountSmall(t)
-  if (dir === undefined) return t.skip('a tmpfs can only be mounted by root')
+test('on a read-only disk the store opens without a lock: boots go on, changes are refused and said why', {
+  skip: noMounts,
+}, async (t) => {
+  const dir = mountTmpfs(t, '8m')
   const mac = '52:54:00:00:00:01' as Mac
   const store = await open(t, dir)
   await store.commit(operator, (tx) => decide(tx, addSystem(tx, 'c1', mac), 'install'))
   await store.close()
-  assert.equal(spawnSync('mount', ['-o', 'remount,ro', dir]).status, 0)
+  makeReadOnly(dir)
   const again = await open(t, dir)
   assert.equal(again.queries.nextBootOf(mac)?.profile, 'install')
   await assert.rejects(
