@@ -1,14 +1,21 @@
 /**
- * Takes pictures of every page with data that hurts: `npm run screenshots [-- folder]` (default `.cache/screenshots`).
+ * Takes pictures of every page with data that hurts: `npm run screenshots [-- folder [page…]]` (default folder
+ * `.cache/screenshots`, default all pages).
  *
  * Each page at 360, 900 and 1,600 px, light and dark, over the real application without sockets to machines
  * (tests/harness/site.ts). To be looked at, not only taken: what does the eye fall on first, and is it what matters?
  */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
-import { projectDir } from './setup.mjs'
+import { projectDir, run, runtime } from './setup.mjs'
+
+// The application is TypeScript, which only the pinned runtime reads as it is.
+if (existsSync(runtime) && realpathSync(process.execPath) !== realpathSync(runtime)) {
+  await run(runtime, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
+  process.exit()
+}
 
 const widths = [360, 900, 1600]
 const themes = ['light', 'dark']
@@ -17,7 +24,8 @@ const chromiumFlags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-
 const { fillSite, openSite, serveSite } = await import(pathToFileURL(join(projectDir, 'tests/harness/site.ts')).href)
 const { fillLab } = await import(pathToFileURL(join(projectDir, 'tests/harness/lab.ts')).href)
 const { findProgram } = await import(pathToFileURL(join(projectDir, 'tests/harness/debian.mjs')).href)
-const folder = process.argv[2] ?? join(projectDir, '.cache', 'screenshots')
+const [given, ...wanted] = process.argv.slice(2)
+const folder = given ?? join(projectDir, '.cache', 'screenshots')
 mkdirSync(folder, { recursive: true })
 
 const executablePath = findProgram('chromium')
@@ -53,6 +61,9 @@ const pages = [
   ['lab-compare', labServer.url, `/compare/${before}...${newest}`],
   ['lab-version', labServer.url, `/tests/${shown.versions.length}/`],
   ['lab-run', labServer.url, `/test/${shown.failingRun}/`],
+  ['lab-run-running', labServer.url, `/test/${shown.runningRun}/`],
+  ['lab-run-diff', labServer.url, `/test/${shown.failingRun}/?diff=${shown.goodRun}`],
+  ['lab-version-grouped', labServer.url, `/tests/${shown.versions.length}/?group=verdict&sort=system`],
   ['lab-system', labServer.url, `/system/${shown.system}/`],
   ['lab-test', labServer.url, `/testname/${shown.test}/`],
   ['lab-queue', labServer.url, '/queue'],
@@ -72,6 +83,7 @@ try {
       const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme })
       const page = await context.newPage()
       for (const [name, url, path, login] of pages) {
+        if (wanted.length > 0 && !wanted.includes(name)) continue
         if (login) {
           await page.goto(`${url}/login/`)
           await page.fill('#token', String(token.body.token))

@@ -31,6 +31,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
   let labUrl = ''
   let id = 0
   let token = ''
+  let labToken = ''
   const closers: (() => Promise<void>)[] = []
 
   before(async () => {
@@ -41,6 +42,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     lab = await fillLab(results, { versions: 4, systems: 12, tests: 25 })
     site.degraded.push('no space left on /var/lib/pxemngr: make room, writing goes on by itself')
     token = String((await site.call('token add', { name: 'ann' })).body['token'])
+    labToken = String((await results.call('token add', { name: 'ann' })).body['token'])
     for (const [each, keep] of [
       [site, (text: string) => (url = text)],
       [empty, (text: string) => (emptyUrl = text)],
@@ -83,11 +85,11 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     })
   }
 
-  async function login(page: Page): Promise<void> {
-    await page.goto(`${url}/login/`)
-    await page.fill('#token', token)
+  async function login(page: Page, at = url, secret = token): Promise<void> {
+    await page.goto(`${at}/login/`)
+    await page.fill('#token', secret)
     await page.click('main button')
-    await page.waitForURL(`${url}/`)
+    await page.waitForURL(`${at}/`)
   }
 
   const paths = () => ({
@@ -110,6 +112,8 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     'matrix of a version': `${labUrl}/matrix?version=${lab.versions.at(-1)}&group=prefix`,
     comparison: `${labUrl}/compare/${lab.versions.slice(-2).join('...')}`,
     'a version': `${labUrl}/tests/${lab.versions.length}/`,
+    'a version, grouped and sorted': `${labUrl}/tests/${lab.versions.length}/?group=prefix&sort=-verdict`,
+    'a failed run beside its last good one': `${labUrl}/test/${lab.failingRun}/?diff=${lab.goodRun}`,
     'a failed run': `${labUrl}/test/${lab.failingRun}/?show=EW`,
     'a running run': `${labUrl}/test/${lab.runningRun}/`,
     'a tested machine': `${labUrl}/system/${lab.system}/`,
@@ -165,6 +169,17 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
         await login(page)
         await page.goto(`${url}/system/${id}/`)
         await look('a machine, logged in')
+        await login(page, labUrl, labToken)
+        for (const path of [
+          `/system/${lab.sick}/`,
+          `/test/${lab.failingRun}/`,
+          `/test/${lab.runningRun}/`,
+          '/tests/1/',
+        ]) {
+          await page.goto(labUrl + path)
+          await page.evaluate('for (const each of document.querySelectorAll("details")) each.open = true')
+          await look(`${path}, logged in`)
+        }
       }
     })
   }

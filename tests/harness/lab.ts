@@ -18,6 +18,10 @@ export interface LabSize {
 /** What pages of the lab are worth a look. */
 export interface Lab {
   readonly failingRun: number
+  /** The one before it on the same machine. */
+  readonly goodRun: number
+  /** A machine that gives no results. */
+  readonly sick: number
   readonly runningRun: number
   readonly system: number
   readonly test: number
@@ -97,15 +101,25 @@ export async function fillLab(site: Management, size: LabSize, nowMs = Date.now(
   for (const [at, version] of versions.entries()) {
     store.at = new Date(nowMs - (size.versions - at) * dayMs).toISOString()
     for (const [place, system] of ids.entries()) {
-      await store.commit(person, (tx) => {
+      const sentMs = nowMs - (versions.length - at) * dayMs
+      store.at = new Date(sentMs).toISOString()
+      const isNewest = at === versions.length - 1
+      // The newest version is still under test on the last machines.
+      const given = names.filter((_, nth) => !isNewest || place < ids.length - 4 || nth <= names.length / 2)
+      const asked = await store.commit(person, (tx) => {
         const expected = names.flatMap((name) => tx.findTest(name)?.id ?? [])
         tx.emit({ type: 'suite.given', system, version, suite: 'release', tests: expected })
-        for (const [nth, name] of names.entries()) {
-          const isNewest = at === versions.length - 1
-          // The newest version is still under test on the last machines.
-          if (isNewest && place >= ids.length - 4 && nth > names.length / 2) continue
+        return given.map((name, nth) => {
           const outcome = outcomeOf(next(), { at, versions: versions.length, place, nth })
-          const run = recordRun(tx, { system, name, version, outcome, value: 20 + at + next() * 4, site })
+          return { outcome, run: requestRun(tx, { system, name, version, outcome }) }
+        })
+      })
+      // What took longer from version to version.
+      store.at = new Date(sentMs + 60_000 + at * 2_000 + Math.floor(next() * 9_000)).toISOString()
+      await store.commit(person, (tx) => {
+        for (const [nth, { run, outcome }] of asked.entries()) {
+          const name = given[nth] ?? ''
+          endRun(tx, { run, name, version, outcome, value: 20 + at + next() * 4, site })
           if (outcome === 'fail' && isNewest) failingRun = run
         }
       })
@@ -141,7 +155,9 @@ export async function fillLab(site: Management, size: LabSize, nowMs = Date.now(
   })
   store.at = undefined
   const test = store.queries.findTest(names[0] ?? '')?.id ?? 1
-  return { failingRun, runningRun, system: ids[0] ?? 1, test, versions }
+  const failing = store.queries.getRun(failingRun)
+  const goodRun = (failing && store.queries.previousRun(failing, ['pass', 'warn'])?.id) ?? 0
+  return { failingRun, goodRun, sick: ids[3] ?? 1, runningRun, system: ids[0] ?? 1, test, versions }
 }
 
 type Outcome = 'pass' | 'warn' | 'fail' | 'infra' | 'lost' | 'skip'
@@ -161,19 +177,14 @@ function outcomeOf(
   return 'pass'
 }
 
-function recordRun(
+function requestRun(
   tx: Transaction,
-  given: { system: number; name: string; version: string; outcome: Outcome; value: number; site: Management },
+  { system, name, version, outcome }: { system: number; name: string; version: string; outcome: Outcome },
 ): number {
-  const { system, name, version, outcome, value, site } = given
   const test = tx.findTest(name)?.id ?? 1
   const run = tx.nextId('run')
   tx.emit({ type: 'run.requested', run, system, test, attempt: 1, group: run, version })
-  if (outcome === 'infra' || outcome === 'lost') {
-    const reason = outcome === 'lost' ? 'rebooted' : 'booted and got as far as the profile local'
-    tx.emit({ type: 'run.closed', run, verdict: outcome, reason })
-    return run
-  }
+  if (outcome === 'infra' || outcome === 'lost') return run
   tx.emit({
     type: 'run.sent',
     run,
@@ -185,13 +196,25 @@ function recordRun(
     graceMs: 300_000,
     retries: 0,
   })
+  return run
+}
+
+function endRun(
+  tx: Transaction,
+  given: { run: number; name: string; version: string; outcome: Outcome; value: number; site: Management },
+): void {
+  const { run, name, version, outcome, value, site } = given
+  if (outcome === 'infra' || outcome === 'lost') {
+    const reason = outcome === 'lost' ? 'rebooted' : 'booted and got as far as the profile local'
+    tx.emit({ type: 'run.closed', run, verdict: outcome, reason })
+    return
+  }
   const text = logText(name, version, outcome, value, run)
   const reader = createResultReader()
   reader.push(text)
   const { caseList: _, ...result } = reader.summary()
   tx.emit({ type: 'run.uploaded', run, late: false, result: { ...result, attachments: [] } })
   writeFileSync(join(site.resultsDir, `${run}.log`), text)
-  return run
 }
 
 function logText(name: string, version: string, outcome: Outcome, value: number, run: number): Uint8Array {

@@ -49,7 +49,7 @@ export interface Frame {
   readonly wall?: boolean
 }
 
-const parts = ['layout', 'time', 'address', 'command', 'runtable', 'stack', 'charts', 'matrixrow'] as const
+const parts = ['layout', 'time', 'address', 'command', 'runtable', 'stack', 'chart', 'charts', 'matrixrow'] as const
 
 let eta: Eta | undefined
 

@@ -135,7 +135,7 @@ export function viewRunTable(daemon: Daemon, options: TableOptions, picked: Pick
     grouped: group !== undefined,
     groups,
     filter:
-      options.searchLabel === undefined
+      options.searchLabel === undefined || (count === 0 && !filtered)
         ? undefined
         : {
             action: `${path}#${section}`,

@@ -100,7 +100,7 @@ export async function viewRunPage(
   const data = {
     id: run.id,
     chip,
-    answerTone: run.verdict === 'fail' ? 'fail' : 'pass',
+    answerTone: run.verdict === 'fail' ? 'fail' : '',
     answer: detail.reason === null ? '' : visible(detail.reason),
     marks: marksOf(run),
     waived: detail.waived === null ? '' : visible(detail.waived),

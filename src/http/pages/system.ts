@@ -23,6 +23,8 @@ const decisionsShown = 10
 const bootsShown = 10
 /** Records of the journal; all of them are in `pxemngr history`. */
 const recordsShown = 30
+/** Changes of one record. */
+const changesShown = 5
 
 export interface SystemOptions {
   /** Whether the forms are there: the caller may change. */
@@ -98,7 +100,7 @@ export async function viewSystem(
             when: moment(entry.at, nowMs),
             who: visible(entry.who),
             from: visible(entry.from),
-            changes: entry.changes.map((change) => visible(withoutName(change, system.name))),
+            ...fewOf(entry.changes.map((change) => visible(withoutName(change, system.name)))),
           }))
       : undefined,
     forms: given.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, given) : undefined,
@@ -120,6 +122,14 @@ export async function viewSystem(
       seq,
     },
   }
+}
+
+/** A suite's runs are one record: its beginning says what it is about. */
+function fewOf(changes: readonly string[]): { readonly changes: readonly string[]; readonly more: string } {
+  // One more line would say no more than "and 1 more".
+  const few = changes.length <= changesShown + 1 ? changes : changes.slice(0, changesShown)
+  const more = changes.length - few.length
+  return { changes: few, more: more === 0 ? '' : `and ${plural(more, 'change')} more` }
 }
 
 /** The page is about one system: its name in front of every line says nothing. */

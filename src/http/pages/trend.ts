@@ -17,10 +17,10 @@ const measuredMax = 5000
 const measurementsMax = 12
 
 const width = 640
-const height = 120
+const height = 96
 const margin = 8
-/** Above the drawing, for the highest value. */
-const top = 20
+/** Above the drawing: half a point. */
+const top = 6
 
 export interface ChartPoint {
   readonly x: number
@@ -77,7 +77,13 @@ interface Series {
   readonly title: string
   readonly format: (value: number) => string
   /** For each version, in order. */
-  readonly values: readonly (readonly number[])[]
+  readonly values: readonly (readonly Sample[])[]
+}
+
+interface Sample {
+  readonly value: number
+  /** Of the run that it is of. */
+  readonly verdict: Verdict | null
 }
 
 export interface TrendOptions {
@@ -93,7 +99,7 @@ export function viewTrend(queries: Queries, runs: readonly BriefRun[], options: 
     title: 'Duration',
     format: formatDuration,
     values: versions.map((version) =>
-      version.runs.flatMap(({ tookMs }) => (tookMs === null ? [] : [Math.max(0, tookMs)])),
+      version.runs.flatMap(({ tookMs, verdict }) => (tookMs === null ? [] : [{ value: Math.max(0, tookMs), verdict }])),
     ),
   }
   const measured = readMeasured(queries, versions, options)
@@ -111,7 +117,7 @@ export function viewTrend(queries: Queries, runs: readonly BriefRun[], options: 
           href: `/tests/${version.id}/`,
           cells: [
             countWords(version.runs),
-            ...series.map(({ values, format }) => rangeWords(values[at] ?? [], format)),
+            ...series.map(({ values, format }) => rangeWords(numbersOf(values[at]), format)),
           ],
         }))
         .reverse(),
@@ -138,7 +144,7 @@ function byVersion(queries: Queries, runs: readonly BriefRun[]): VersionRuns[] {
 function readMeasured(queries: Queries, versions: readonly VersionRuns[], { namesTests }: TrendOptions): Series[] {
   const places = new Map(versions.flatMap(({ runs }, at) => runs.map((run) => [run.id, { at, run }] as const)))
   const newest = [...places.keys()].sort((a, b) => b - a).slice(0, measuredMax)
-  const found = new Map<string, { title: string; unit: string; values: number[][] }>()
+  const found = new Map<string, { title: string; unit: string; values: Sample[][] }>()
   for (const { run, name, unit, value } of queries.measurementsOf(newest)) {
     const place = places.get(run)
     if (!place) continue
@@ -150,7 +156,7 @@ function readMeasured(queries: Queries, versions: readonly VersionRuns[], { name
       values: versions.map(() => []),
     }
     found.set(key, own)
-    own.values[place.at]?.push(value)
+    own.values[place.at]?.push({ value, verdict: place.run.verdict })
   }
   return [...found.values()]
     .sort((a, b) => (a.title < b.title ? -1 : 1))
@@ -164,6 +170,10 @@ function readMeasured(queries: Queries, versions: readonly VersionRuns[], { name
 /** Four digits tell; more are noise. */
 function formatNumber(value: number): string {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)))
+}
+
+function numbersOf(samples: readonly Sample[] = []): number[] {
+  return samples.map(({ value }) => value)
 }
 
 function middleOf(values: readonly number[]): number | undefined {
@@ -194,10 +204,10 @@ const endsOf = (versions: readonly VersionRuns[]): [string, string] => [
   visible(versions[0]?.name ?? ''),
   visible(versions.at(-1)?.name ?? ''),
 ]
-const frame = { width, height: height + 18, floor: height - margin }
+const frame = { width, height, floor: height - margin }
 
 function drawLine(versions: readonly VersionRuns[], { title, values, format }: Series): Chart {
-  const all = values.flat()
+  const all = numbersOf(values.flat())
   const highest = all.reduce((a, b) => Math.max(a, b), 0)
   const lowest = all.reduce((a, b) => Math.min(a, b), 0)
   const span = highest - lowest || 1
@@ -206,8 +216,8 @@ function drawLine(versions: readonly VersionRuns[], { title, values, format }: S
   let path = ''
   let drawn = false
   let last = ''
-  const points = versions.flatMap(({ name, runs }, at): ChartPoint[] => {
-    const own = values[at] ?? []
+  const points = versions.flatMap(({ name }, at): ChartPoint[] => {
+    const own = numbersOf(values[at])
     const middle = middleOf(own)
     if (middle === undefined) {
       drawn = false
@@ -225,7 +235,7 @@ function drawLine(versions: readonly VersionRuns[], { title, values, format }: S
         high: yOf(Math.max(...own)),
         low: yOf(Math.min(...own)),
         title: `${visible(name)}: ${rangeWords(own, format)}`,
-        tone: worstOf(runs.flatMap(({ verdict }) => verdict ?? [])) ?? 'none',
+        tone: worstOf(values[at]?.flatMap(({ verdict }) => verdict ?? []) ?? []) ?? 'none',
       },
     ]
   })
