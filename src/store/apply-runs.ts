@@ -180,7 +180,7 @@ export function forgetRunsOf(database: Database, system: number): void {
 }
 
 /** Only what is open has one. */
-const noDeadline = 'deadline = NULL, grace = NULL'
+const noDeadline = 'deadline = NULL'
 
 /** What a run counts for that names no version. */
 const ownVersion = 'coalesce(asked, (SELECT s.version FROM system s WHERE s.id = run.system))'

@@ -24,7 +24,7 @@ CREATE TABLE script (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE) STRICT;
 -- Machines that got a run: MAC and IP address as they were seen together, '' where one was not known.
 CREATE TABLE machine (id INTEGER PRIMARY KEY, mac TEXT NOT NULL, ip TEXT NOT NULL, UNIQUE (mac, ip)) STRICT;
 -- asked: the version asked for. version: what it counts for. grp: id of the first attempt. flags: see runFlags.
--- deadline: when it is closed as lost; grace: ms, for the time after a restart; both NULL once it is closed.
+-- deadline: when it is closed as lost, NULL once it is closed; grace: ms, for the time after a restart.
 -- boot: when the boot that asked began. size: bytes of its log.
 CREATE TABLE run (
   id INTEGER PRIMARY KEY, system INTEGER NOT NULL, test INTEGER NOT NULL, version INTEGER, asked INTEGER,

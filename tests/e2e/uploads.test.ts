@@ -4,7 +4,7 @@
  * CONTRACT "What machines ask over HTTP", DESIGN "State".
  */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import {
   appendFileSync,
   mkdirSync,
@@ -21,6 +21,7 @@ import { after, before, describe, type TestContext, test } from 'node:test'
 import { ask, call, readSmall } from '../harness/api.ts'
 import { type RunningDaemon, serve } from '../harness/executable.ts'
 import { type FailingDisk, failingDisk, noFaults } from '../harness/faults.ts'
+import { mountTmpfs, noMounts } from '../harness/mount.ts'
 import { until } from '../harness/process.ts'
 import {
   boundary,
@@ -38,7 +39,6 @@ import {
 const MiB = 1024 * 1024
 /** A busy machine does each of these in well under this. */
 const patienceMs = 20_000
-const isRoot = process.getuid?.() === 0
 const mac = '52:54:00:00:00:01'
 const configuration = `pxelinux.cfg/01-${mac.replaceAll(':', '-')}`
 
@@ -408,16 +408,6 @@ describe('connections', () => {
 })
 
 /** A file system of its own, gone after the test. */
-function mountTmpfs(t: TestContext, size: string): string {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-uploads-'))
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', dir])
-  t.after(() => {
-    execFileSync('umount', ['-l', dir])
-    rmSync(dir, { recursive: true, force: true })
-  })
-  return dir
-}
-
 /** Once it is said: the free space is asked for anew each second. */
 async function untilDegraded(site: Site, what: RegExp): Promise<void> {
   await until(
@@ -431,10 +421,8 @@ async function untilDegraded(site: Site, what: RegExp): Promise<void> {
 }
 
 describe('full disks', () => {
-  const needsRoot = isRoot ? false : 'needs root, or user namespaces: a tmpfs of its own'
-
   test('keep-free: 507 before the body where it would not fit, in its middle where that shows only then; status says so', {
-    skip: needsRoot,
+    skip: noMounts,
   }, async (t) => {
     const mount = mountTmpfs(t, '64m')
     const dataDir = join(mount, 'data')
@@ -486,7 +474,7 @@ describe('full disks', () => {
   })
 
   test('a disk that is full in the middle of an upload: 507, nothing left, the run open, boots and reports go on', {
-    skip: needsRoot,
+    skip: noMounts,
   }, async (t) => {
     const mount = mountTmpfs(t, '40m')
     const dataDir = join(mount, 'data')
