@@ -32,6 +32,8 @@ const nameLength = 200
 const failuresMax = 20
 /** Bytes of a line that matter. */
 const looked = 2048
+/** Longest time stamp in brackets. */
+const stampMax = 32
 
 /** One level of subtests. */
 interface Level {
@@ -69,8 +71,9 @@ export function createTapReader(): TapReader {
   }
 
   const line = (bytes: Uint8Array): void => {
-    if (!couldBeTap(bytes)) return
-    const text = decodeText(bytes.subarray(0, looked)).replace(/^\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? /, '')
+    if (!couldBeTap(bytes, state.isOpen)) return
+    const whole = decodeText(bytes.subarray(0, looked))
+    const text = bytes[0] === 0x5b ? whole.replace(/^\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? /, '') : whole
     const indent = /^ */.exec(text)?.[0].length ?? 0
     const body = text.slice(indent)
     if (state.yaml >= 0) {
@@ -117,6 +120,11 @@ export function createTapReader(): TapReader {
   }
 
   const setLevel = (level: Level): void => {
+    // Most results have one level, and its place does not change.
+    if (state.levels.length === 1 && state.levels[0]?.indent === level.indent) {
+      state = { ...state, levels: [level] }
+      return
+    }
     const others = state.levels.filter(({ indent }) => indent !== level.indent)
     const levels = [...others, level].sort((a, b) => a.indent - b.indent).slice(0, depthMax)
     state = { ...state, levels }
@@ -125,6 +133,12 @@ export function createTapReader(): TapReader {
   const readTest = (indent: number, ok: boolean, number: string, rest: string): void => {
     const { description, directive, reason } = splitDirective(rest)
     const name = (description || `case ${number || '?'}`).slice(0, nameLength)
+    if (state.levels.at(-1)?.indent === indent) {
+      const own = levelAt(indent)
+      setLevel({ ...own, seen: own.seen + 1 })
+      addOutcome(name, ok, directive, reason, indent)
+      return
+    }
     const deeper = state.levels.filter((level) => level.indent > indent)
     const children = deeper.reduce((sum, level) => sum + level.seen, 0)
     for (const level of deeper) checkPlan(level, name)
@@ -136,6 +150,16 @@ export function createTapReader(): TapReader {
       nameParent(name, firstChild)
       return
     }
+    addOutcome(name, ok, directive, reason, indent)
+  }
+
+  const addOutcome = (
+    name: string,
+    ok: boolean,
+    directive: 'skip' | 'todo' | undefined,
+    reason: string,
+    indent: number,
+  ): void => {
     const outcome = directive === 'skip' ? 'skip' : ok ? 'pass' : directive === 'todo' ? 'todo' : 'fail'
     if (directive === 'todo' && ok && notes.length < failuresMax) notes = [...notes, `${name}: a TODO that passes`]
     addCase({ name, outcome, note: reason, durationMs: null }, indent)
@@ -191,33 +215,38 @@ export function createTapReader(): TapReader {
   }
 }
 
+const ascii = (text: string): readonly number[] => Array.from(text, (letter) => letter.charCodeAt(0))
+/** How lines that say something begin, lower case, behind a time stamp and the indentation. */
+const openers = ['tap version', 'ktap version', '1..'].map(ascii)
+const followers = ['ok', 'not ok', 'bail out!', '---', '...'].map(ascii)
+
 /** Cheap look at the bytes: most lines of a log are none. */
-function couldBeTap(bytes: Uint8Array): boolean {
+function couldBeTap(bytes: Uint8Array, isOpen: boolean): boolean {
   let at = 0
-  if (bytes[0] === 0x5b) {
-    at = bytes.indexOf(0x5d) + 1
-    if (at === 0 || at > 32) return false
+  // One or two in brackets (time, processor), each with a blank behind it.
+  while (bytes[at] === 0x5b) {
+    const end = bytes.indexOf(0x5d, at)
+    if (end < 0 || end - at > stampMax) return false
+    at = end + 1
   }
   while (bytes[at] === 32) at += 1
-  const first = bytes[at]
-  // n(ot), o(k), 1(..), T(AP), K(TAP), B(ail), b(ail), - (---), . (...)
   return (
-    first === 0x6e ||
-    first === 0x6f ||
-    first === 0x31 ||
-    first === 0x54 ||
-    first === 0x4b ||
-    first === 0x42 ||
-    first === 0x62 ||
-    first === 0x2d ||
-    first === 0x2e ||
-    first === 0x5b
+    openers.some((start) => begins(bytes, at, start)) || (isOpen && followers.some((start) => begins(bytes, at, start)))
   )
+}
+
+function begins(bytes: Uint8Array, at: number, start: readonly number[]): boolean {
+  for (let place = 0; place < start.length; place++) {
+    const byte = bytes[at + place] ?? 0
+    // Lower case, for letters only.
+    if ((byte >= 65 && byte <= 90 ? byte | 32 : byte) !== start[place]) return false
+  }
+  return true
 }
 
 /** The description and what stands behind an unescaped ` #`. */
 function splitDirective(text: string): { description: string; directive: 'skip' | 'todo' | undefined; reason: string } {
-  const hash = /(?:^|[^\\])#\s*(skip|todo)\S*\s*(.*)$/i.exec(text)
+  const hash = text.includes('#') ? /(?:^|[^\\])#\s*(skip|todo)\S*\s*(.*)$/i.exec(text) : null
   const plain = (part: string) => part.replace(/\\([#\\])/g, '$1').trim()
   if (!hash) return { description: plain(text), directive: undefined, reason: '' }
   const end = hash.index + (text[hash.index] === '#' ? 0 : 1)
