@@ -337,6 +337,55 @@ describe('run.sh on a bad day', { concurrency: 8 }, () => {
     },
   )
 
+  inLab('a result that its server does not take holds up no other', ['curl'], async (lab, kind) => {
+    await throughProxy(lab, async (proxy) => {
+      /** Leaves a result in the spool that was not tried yet: the loop is stopped beneath its script. */
+      const spooled = async (name: string): Promise<Gated> => {
+        const script = await gated(lab, name)
+        const loop = lab.loop(kind, { spool: 'spool', url: proxy.url })
+        await script.started()
+        loop.child.kill('SIGTERM')
+        assert.equal((await finished(loop)).status, 143)
+        return script
+      }
+      const first = await spooled('first')
+      proxy.fault = (asked) => (asked === `POST /upload/${first.run}/` ? 507 : undefined)
+      const second = await spooled('second')
+      const { status, stderr } = await finished(lab.loop(kind, { spool: 'spool', url: proxy.url }))
+      assert.equal(status, 1)
+      assert.match(stderr, /run\.sh: 1 not uploaded, kept in .*\n$/)
+      assert.deepEqual([(await lab.show(second.run)).state, second.starts(), first.starts()], ['done', 1, 1])
+      assert.notEqual((await lab.show(first.run)).state, 'done')
+    })
+  })
+
+  inLab(
+    'runs of two servers with the same id are two runs, and each server gets its own',
+    ['curl'],
+    async (lab, kind) => {
+      const other = await openLoopLab()
+      try {
+        const [mine, others] = [await gated(lab), await gated(other)]
+        assert.equal(mine.run, others.run)
+        others.open()
+        const first = lab.loop(kind, { spool: 'spool' })
+        await mine.started()
+        first.child.kill('SIGTERM')
+        await finished(first)
+        await lab.daemon.stop()
+        const between = await finished(lab.loop(kind, { spool: 'spool', url: other.daemon.url }))
+        assert.equal(between.status, 1, 'one is left')
+        assert.equal(other.log(others.run).toString(), whole)
+        await lab.restart()
+        assert.equal((await finished(lab.loop(kind, { spool: 'spool' }))).status, 0)
+        assert.match(lab.log(mine.run).toString(), /^I: started\nE: ended: .*\n$/)
+        assert.deepEqual([mine.starts(), others.starts()], [1, 1])
+      } finally {
+        await other.close()
+      }
+    },
+  )
+
   inLab(
     'progress that is refused, lost or cut off changes nothing of the result',
     ['curl', 'busybox'],

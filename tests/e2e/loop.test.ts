@@ -121,6 +121,16 @@ for (const kind of loopKinds) {
       await nothingLives(lab)
     })
 
+    test('a script that has asked for more time gets it from the watchdog too', async () => {
+      const post = kind === 'curl' ? 'curl -s -f -X POST' : "wget -q -O - --post-data ''"
+      const { text, shown } = await runOnce(
+        'longer',
+        `# pxemngr: timeout=3s\n${post} '<%= extend_url %>&for=1h' > deadline || echo "E: refused"\nsleep 6\necho "I: end"\n`,
+      )
+      assert.equal(text, 'I: end\nX: 0\n')
+      assert.equal(shown.verdict, 'pass')
+    })
+
     test('a script that ends its own process group and parent still has a result', async () => {
       const { text, shown } = await runOnce('suicide', 'echo "I: before"; kill -9 $PPID; kill -9 $$\n')
       assert.match(text, /^I: before\n(.*\n)?E: ended: the script was killed together with what ran it\n$/)
