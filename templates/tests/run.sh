@@ -22,6 +22,8 @@
 #   log      output so far, in the end the result          runner   process id, start time and boot of what runs the script
 #   status   the last line, once the script has ended      whole    the last line is in the log; only the upload is left
 #   reserve  room for the last lines when the disk is full  full     it was, when the script ended
+#   mine     the upload is the loop's, not the script's     short    the log has been cut to what can be sent
+#   later    its server did not take it: not so often
 
 # ---- limits, all in one place ----------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ start() {
     full=
     echo > "$dir/probe" || full=1
     rm -f "$dir/reserve" "$dir/probe"
-    [ -z "$full" ] || : > "$dir/full"
+    [ -z "$full" ] || true > "$dir/full"
     echo "X: $ended" > "$dir/status.new" && mv "$dir/status.new" "$dir/status"'
   PXEMNGR_DIR=$1 PXEMNGR_RUN=$run PXEMNGR_URL=$url $setsid sh -c "$2" sh "$mask" "$1" > /dev/null 2>&1 < /dev/null &
   runner=$!
@@ -349,13 +351,13 @@ settle() {
   settle_full=
   { echo > "$1/probe"; } 2>/dev/null || settle_full=1
   rm -f "$1/reserve" "$1/probe"
-  [ -z "$settle_full" ] || : > "$1/full"
+  [ -z "$settle_full" ] || true > "$1/full"
   echo "$2" > "$1/status.new" && mv "$1/status.new" "$1/status"
 }
 
 stop_sender() {
   [ -n "$sender" ] || return 0
-  : > "$dir/stopped"
+  true > "$dir/stopped"
   kill "$sender" 2>/dev/null
   wait "$sender" 2>/dev/null
   rm -f "$dir/stopped"
@@ -389,7 +391,7 @@ extension_deadline() {
   extend=$(cat "$dir/extend")
   [ -n "$extend" ] || return 1
   case $extend in *\?*) extend="$extend&for=1s" ;; *) extend="$extend?for=1s" ;; esac
-  : > "$work/empty"
+  true > "$work/empty"
   request "$ask_limit" "$extend" application/octet-stream "$work/empty"
   [ "$code" = 200 ] || return 1
   answer_line
@@ -429,7 +431,7 @@ send_progress() {
   progress=$(cat "$dir/progress")
   [ -n "$progress" ] || exit
   at=0 shift_by=0 pause=$pause_min
-  : >> "$dir/log"
+  true >> "$dir/log"
   exec 3< "$dir/log"
   # After a restart of this loop the server has some already.
   if [ -n "$adopted" ]; then
@@ -524,9 +526,9 @@ make_room() {
   # Made for the last question, and not needed: it stays, so that waiting wears no disk.
   [ ! -e "$room/whole" ] || return 0
   rm -rf "$room"
-  mkdir -p "$room/work" && : > "$room/log" || return 1
+  mkdir -p "$room/work" && true > "$room/log" || return 1
   dd if=/dev/zero of="$room/reserve" bs=65536 count="$reserve_blocks" 2>/dev/null || return 1
-  : > "$room/whole"
+  true > "$room/whole"
 }
 
 # keep: makes the answer in $work/body a run in the spool. Sets `dir`, and `known` if it has been here before: then it
@@ -585,7 +587,7 @@ finish() {
     echo "$finish_line" >> "$1/log" || return 1
   fi
   to_disk "$1"
-  : > "$1/whole"
+  true > "$1/whole"
 }
 
 # Ends the last line of a file, if it has one that is not ended.
@@ -625,7 +627,7 @@ uploaded_itself() {
       [ -n "$fresh" ] || return 2
       ;;
   esac
-  : > "$1/mine"
+  true > "$1/mine"
   return 1
 }
 
@@ -654,13 +656,13 @@ shorten() {
   end_line "$1/log.new" &&
     echo "E: only the first $short_bytes of $shorten_size bytes were uploaded: $2" >> "$1/log.new" &&
     cat "$1/status" >> "$1/log.new" &&
-    : > "$1/short" &&
+    true > "$1/short" &&
     mv "$1/log.new" "$1/log"
 }
 
 # deliver <dir>: one try to get a result to the server. 0: it is out of the spool · 1: later again.
 deliver() {
-  dir=$1
+  dir=$1 code=''
   run_of "$dir"
   finish "$dir" || { say "run $run: the last line cannot be written: $spool is full"; return 1; }
   uploaded_itself "$dir"
@@ -707,23 +709,34 @@ deliver() {
   set_aside "$dir"
 }
 
-# flush: every result in the spool, one try each, until the server cannot be reached. Sets `unsent` to how many remain.
-# A server that answers but does not take them is asked less and less often: a result may be large.
+# flush: every result in the spool, one try each; sets `unsent` to how many remain. After a server could not be reached its
+# other results wait for the next flush. Those that were not taken though their server answered, and those of another
+# server than the present one, are sent less and less often: a result may be large.
 flush() {
-  unsent=0 fresh=''
+  unsent=0 fresh='' flush_away=$nl flush_failed=''
   if [ "$flush_skip" -gt 0 ]; then flush_skip=$((flush_skip - 1)); fi
-  flush_stop=$flush_skip
   for flush_dir in "$spool"/run-*; do
     [ -d "$flush_dir" ] || continue
-    if [ "$flush_stop" -eq 0 ] && deliver "$flush_dir"; then continue; fi
+    flush_url=$(cat "$flush_dir/url")
+    case $flush_away in
+      *"$nl$flush_url$nl"*) ;;
+      *)
+        if [ "$flush_skip" -eq 0 ] || [ ! -e "$flush_dir/later" ]; then
+          ! deliver "$flush_dir" || continue
+          [ "$code" != 000 ] || flush_away=$flush_away$flush_url$nl
+          if [ "$code" != 000 ] || [ "$flush_url" != "$url" ]; then
+            true > "$flush_dir/later"
+            flush_failed=1
+          fi
+        fi
+        ;;
+    esac
     unsent=$((unsent + 1))
-    [ "$flush_stop" -eq 0 ] || continue
-    flush_stop=1
-    if [ "$code" != 000 ]; then
-      [ "$flush_turns" -ge 16 ] || flush_turns=$((flush_turns * 2))
-      flush_skip=$flush_turns
-    fi
   done
+  if [ -n "$flush_failed" ]; then
+    [ "$flush_turns" -ge 16 ] || flush_turns=$((flush_turns * 2))
+    flush_skip=$flush_turns
+  fi
   [ "$unsent" -gt 0 ] || flush_turns=1 flush_skip=0
 }
 

@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { kindFault, type LoopKind, type LoopLab, loopKinds, openLoopLab, stepMs } from '../harness/loop.ts'
+import { nothingLives } from '../harness/loop-script.ts'
 import { until, within } from '../harness/process.ts'
 
 /** Blanks, quotes, what shells, curl's forms and wget take for their own. */
@@ -24,15 +25,6 @@ function ownUpload(kind: LoopKind): string {
       : `printf -- '--xyz\\r\\n${head}\\r\\n\\r\\n%s\\r\\n--xyz--\\r\\n' "$(cat out; echo .)" > form
 wget -q -O - --header 'Content-Type: multipart/form-data; boundary=xyz' --post-file form '<%= upload_url %>'`
   return `echo "I: my own" > out\n${send}\n`
-}
-
-/** Until nothing of the lab's loops and scripts is a process any more. */
-function nothingLives(lab: LoopLab): Promise<true> {
-  return until(
-    () => lab.living().length === 0 || undefined,
-    stepMs,
-    () => `these still live:\n${lab.living().join('\n')}`,
-  )
 }
 
 for (const kind of loopKinds) {
@@ -119,6 +111,16 @@ for (const kind of loopKinds) {
       assert.match(text, /^I: before\n(.*\n)*E: ended by the watchdog after 2s\n$/)
       assert.deepEqual([shown.verdict, shown.counts.error], ['fail', 1])
       await nothingLives(lab)
+    })
+
+    test('a script that has asked for more time gets it from the watchdog too', async () => {
+      const post = kind === 'curl' ? 'curl -s -f -X POST' : "wget -q -O - --post-data ''"
+      const { text, shown } = await runOnce(
+        'longer',
+        `# pxemngr: timeout=3s\n${post} '<%= extend_url %>&for=1h' > deadline || echo "E: refused"\nsleep 6\necho "I: end"\n`,
+      )
+      assert.equal(text, 'I: end\nX: 0\n')
+      assert.equal(shown.verdict, 'pass')
     })
 
     test('a script that ends its own process group and parent still has a result', async () => {

@@ -375,9 +375,14 @@ describe('verdicts, deadlines, retries', () => {
       assert.equal((await send(range, 'E: a')).status, 400, String(range))
     }
     assert.equal(await daemon.must('log', String(run)), 'E: a\nI: b\n')
+    assert.equal((await get(`/progress/${run}/`)).headers.get('x-pxemngr-closed'), null)
     await upload(run, 'I: whole\n')
     assert.equal((await send('bytes 10-10/*', 'x')).status, 409)
     assert.equal(await daemon.must('log', String(run)), 'I: whole\n')
+    assert.equal((await get(`/progress/${run}/`)).headers.get('x-pxemngr-closed'), 'uploaded')
+    const [other = 0] = await request('smoke')
+    await daemon.must('cancel', String(other))
+    assert.equal((await get(`/progress/${other}/`)).headers.get('x-pxemngr-closed'), 'cancelled')
   })
 
   test('extend moves the deadline later, never earlier; a bad time is 400, a closed run 409', async () => {
