@@ -152,14 +152,15 @@ async function bundle() {
       // anew whenever it is made: a sixth of a small read.
       minifyIdentifiers: name === 'main',
       legalComments: 'none',
-      sourcemap: name === 'main' ? false : 'inline',
+      // Read by `src/source-maps.ts`, where a stack is asked for.
+      sourcemap: name === 'daemon' ? 'external' : false,
       sourcesContent: false,
       define: { ...version, 'import.meta.dirname': '""', 'import.meta.url': '""' },
       metafile: true,
       logLevel: 'silent',
     })
     let sizeBytes = 0
-    for (const [input, { bytesInOutput }] of Object.entries(Object.values(metafile.outputs)[0].inputs)) {
+    for (const [input, { bytesInOutput }] of Object.entries(metafile.outputs[`dist/bundle/${name}.cjs`].inputs)) {
       sizeBytes += bytesInOutput
       const inPackage = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input)?.[1]
       if (!inPackage) continue
@@ -179,6 +180,7 @@ function assets(loaders) {
     NOTICES: join(distDir, 'NOTICES'),
   }
   for (const name of Object.keys(bundles)) if (name !== 'main') list[`${name}.cjs`] = join(bundleDir, `${name}.cjs`)
+  list['daemon.cjs.map'] = join(bundleDir, 'daemon.cjs.map')
   for (const file of filesBelow('templates', 'profiles')) list[file] = join(projectDir, file)
   for (const name of loaders) list[`loaders/${name}`] = join(loadersDir, name)
   return list
@@ -257,7 +259,7 @@ async function pack(orderFile) {
     targets: [{ nodeRange: `node${version}`, platform: 'linux', arch, output }],
     signature: false,
     ...(native ? { nodePath: process.execPath } : {}),
-    seaConfig: { assets: list, useCodeCache: native, execArgvExtension: 'none' },
+    seaConfig: { assets: list, useCodeCache: native, execArgvExtension: 'none', execArgv: ['--max-semi-space-size=8'] },
   })
 }
 

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { getAssetKeys, getRawAsset, isSea } from 'node:sea'
 import { pathToFileURL } from 'node:url'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
+import { mapStacks } from './source-maps.ts'
 
 const inExecutable = isSea()
 /** Top folder of the project; only meaningful where the sources run directly. */
@@ -102,13 +103,10 @@ export function startProcess(program: Program, args: readonly string[], options:
   return spawn(process.execPath, [join(projectDir, programs[program]), ...args], options)
 }
 
-/**
- * Evaluates a bundle of the executable (`daemon.cjs`) and returns its exports. Through a `Module`, because Node applies
- * source maps to nothing else here.
- */
+/** Evaluates a bundle of the executable (`daemon.cjs`) and returns its exports. Stacks name its sources if it has a map. */
 export function evaluateAsset(name: string): unknown {
   const path = `/pxemngr/${name}`
-  process.setSourceMapsEnabled(true)
+  if (getAssetKeys().includes(`${name}.map`)) mapStacks(path, () => getAssetText(`${name}.map`))
   // `_compile` is not in the documentation, but what Node's own loaders and every bundler's runtime call.
   const module = new Module(path) as Module & { _compile(code: string, path: string): void }
   module.filename = path

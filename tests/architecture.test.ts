@@ -46,7 +46,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   store: ['domain', 'assets.ts', 'log.ts', 'clock.ts', 'metrics.ts'],
   config: ['domain', 'log.ts', 'config.ts', 'version.ts'],
   'config.ts': ['domain', 'config', 'log.ts', 'version.ts'],
-  profiles: ['domain', 'type store', 'type commands', 'assets.ts', 'log.ts', 'clock.ts', 'metrics.ts'],
+  profiles: ['domain', 'type store', 'type commands', 'assets.ts', 'log.ts', 'clock.ts', 'metrics.ts', 'turn.ts'],
   runs: [
     'domain',
     'profiles',
@@ -85,6 +85,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'clock.ts',
     'metrics.ts',
     'version.ts',
+    'turn.ts',
   ],
   cli: ['domain', 'commands', 'config', 'config.ts', 'version.ts', 'type assets.ts', 'assets.ts'],
 }

@@ -45,7 +45,7 @@ export const log = defineCommand({
       // Something to begin with, so that the answer starts before the first line comes.
       await write(new Uint8Array())
       while (!signal.aborted && isOpen(daemon, run)) {
-        await changed(daemon, run, signal)
+        await runChanged(daemon, run, signal)
         printed = (await sendFrom(daemon, run, printed ?? 0, write)) ?? printed
       }
       await sendFrom(daemon, run, printed ?? 0, write)
@@ -77,7 +77,7 @@ async function sendFrom(
 }
 
 /** Resolves when progress came, the run changed, some time has passed, or the reader has gone. */
-function changed(daemon: Daemon, run: number, signal: AbortSignal): Promise<void> {
+export function runChanged(daemon: Daemon, run: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer)

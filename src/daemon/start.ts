@@ -17,11 +17,10 @@ import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import { stageOf } from '../domain/stage.ts'
-import { createManagementApp } from '../http/app.ts'
+import type { ManagementOptions } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
 import { createMachineUrls, type MachineOptions } from '../http/machines.ts'
-import { loginPage, mountPages, problemPage } from '../http/pages.ts'
 import { createHttpServer } from '../http/server.ts'
 import type { createLog } from '../log.ts'
 import { createMetrics } from '../metrics.ts'
@@ -37,6 +36,7 @@ import { createTree } from '../tftp/tree.ts'
 import { version } from '../version.ts'
 import { become, getAccount, handOver } from './account.ts'
 import { collectDegradations } from './health.ts'
+import { createLater, listenLater } from './later.ts'
 import { closeServer, listenSocket, listenTcp, logRequests, reason } from './listeners.ts'
 import { createReach } from './reach.ts'
 import type { Stoppable } from './stop.ts'
@@ -174,17 +174,19 @@ async function start(
       testing.booted(identityOf(peer, macAt), decision)
     },
     onAnswered: (status) => answered.add(1, { status: `${Math.floor(status / 100)}xx` }),
-    onAsked: (peer, path) => testing.sign(identityOf(peer, macAt), path),
+    onAsked: ({ macs, ip, peer }, path) => testing.sign({ mac: macs[0], ip: ip ?? peer }, path),
   }
   const machines = createMachineUrls(machineOptions)
   const handout = testing.urls(machineOptions)
-  const management = createManagementApp(daemon, {
+  const managed = createLater(async () => {
+    const { createManagement } = await import('../http/management.ts')
+    return createManagement(daemon, managementOptions)
+  })
+  const managementOptions: ManagementOptions = {
     log,
     metrics,
     anonymous: () => config.anonymous,
     secureCookie: () => config.publicUrl?.startsWith('https:') ?? false,
-    loginPage,
-    problemPage,
     mounts: [
       machines.mount,
       handout.mount,
@@ -204,20 +206,16 @@ async function start(
               testing.sign(identityOf(from.address, macAt), name)
           },
         }),
-      (app) => {
-        const pages = mountPages(app, daemon)
-        closers.push(() => pages.close())
-      },
     ],
-  })
+  }
   const servers: Server[] = []
   closers.push(async () => {
-    management.close()
+    managed.current?.close()
     await Promise.all(servers.map((server) => closeServer(server, graceMs)))
   })
   for (const { host, port } of config.http) {
     const server = createHttpServer(
-      management.app,
+      listenLater(managed, 'tcp', log),
       'tcp',
       (incoming, outgoing) => machines.first(incoming, outgoing) || handout.first(incoming, outgoing),
     )
@@ -225,7 +223,7 @@ async function start(
     logRequests(server, log)
     listeners.http.push(await listenTcp(server, host, port))
   }
-  const socketServer = createHttpServer(management.app, 'socket')
+  const socketServer = createHttpServer(listenLater(managed, 'socket', log), 'socket')
   servers.push(socketServer)
   logRequests(socketServer, log)
   await listenSocket(socketServer, config.socket)
@@ -237,6 +235,10 @@ async function start(
   ready = true
   notifySystemd(log)
   const list = (addresses: readonly string[]): string => addresses.join(',') || 'off'
+  // Machines are answered from now on; whoever manages them is a moment later.
+  setImmediate(() =>
+    managed.get().catch((error: unknown) => log.error('the management plane failed to load', { error })),
+  )
   log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems() })
   return {
     readyLine: `pxemngr ready tftp=${list(listeners.tftp)} http=${list(listeners.http)} socket=${config.socket}`,

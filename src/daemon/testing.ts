@@ -21,6 +21,7 @@ import { openRunClock } from '../runs/run-clock.ts'
 import { createSpaceGuard } from '../runs/space.ts'
 import { openTests } from '../runs/test-registry.ts'
 import { openRunTokens } from '../runs/token.ts'
+import { createTurns } from '../runs/turns.ts'
 import { createUploads } from '../runs/uploads.ts'
 import { openWebhooks } from '../runs/webhooks.ts'
 import type { Store } from '../store/store.ts'
@@ -50,9 +51,15 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
   const tokens = await openRunTokens(store)
   const lives = createLives()
   const folder = createResultFolder(resultsDir)
+  const takenBack = await folder.recover(async (run, seq) => {
+    if (seq === undefined) return store.queries.getRun(run)?.uploaded === true
+    const records = await store.history({ after: seq, limit: Number.MAX_SAFE_INTEGER })
+    return records.some(({ events }) => events.some((event) => event.type === 'run.uploaded' && event.run === run))
+  })
+  if (takenBack > 0) log.warn('uploads that were under way when the daemon ended are gone', { uploads: takenBack })
   const progress = createProgressReaders(folder)
   const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
-  const uploads = createUploads({ store, folder, progress, log, retriesOf })
+  const uploads = createUploads({ store, folder, progress, log, retriesOf, turns: createTurns() })
   const handout = createHandout({ store, files: tests.files, lives, log, keepScript: folder.keepScript })
   const clock = openRunClock({ store, lives, tests, log })
   const retention = openRetention({
@@ -100,7 +107,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
         progress,
         lives,
         maxUpload: () => config().maxUploadBytes,
-        spaceFault: (moreBytes) => space.fault(moreBytes),
+        space,
         ensureSent: handout.ensureSent,
       }),
     async close() {

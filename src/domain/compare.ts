@@ -63,22 +63,36 @@ export function classify(before: Verdict | undefined, after: Verdict | undefined
 
 /** Changes by kind, in the order of `changeKinds`, then by system and test. */
 export function compareVersions(before: Iterable<Latest>, after: Iterable<Latest>): Change[] {
-  const key = ({ system, test }: Latest) => `${system.id} ${test.id}`
-  const was = new Map([...before].map((run) => [key(run), run]))
-  const is = new Map([...after].map((run) => [key(run), run]))
+  const was = bySystem(before)
+  const is = bySystem(after)
   const changes: Change[] = []
-  for (const each of new Set([...was.keys(), ...is.keys()])) {
-    const [a, b] = [was.get(each), is.get(each)]
-    const either = b ?? a
+  const compare = (either: Latest, a: Latest | undefined, b: Latest | undefined) => {
     const kind = classify(a?.verdict, b?.verdict)
-    if (!kind || !either) continue
+    if (!kind) return
     changes.push({ kind, system: either.system.name, test: either.test.name, before: sideOf(a), after: sideOf(b) })
+  }
+  for (const [system, runs] of is) {
+    const old = was.get(system)
+    for (const [test, run] of runs) compare(run, old?.get(test), run)
+  }
+  for (const [system, runs] of was) {
+    const fresh = is.get(system)
+    for (const [test, run] of runs) if (!fresh?.has(test)) compare(run, run, undefined)
   }
   const order = Object.keys(changeKinds)
   return changes.sort(
     (a, b) =>
       order.indexOf(a.kind) - order.indexOf(b.kind) || compareText(a.system, b.system) || compareText(a.test, b.test),
   )
+}
+
+function bySystem(runs: Iterable<Latest>): Map<number, Map<number, Latest>> {
+  const found = new Map<number, Map<number, Latest>>()
+  for (const run of runs) {
+    const own = found.get(run.system.id) ?? new Map<number, Latest>()
+    found.set(run.system.id, own.set(run.test.id, run))
+  }
+  return found
 }
 
 function sideOf(run: Latest | undefined): Side | null {

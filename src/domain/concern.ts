@@ -3,6 +3,12 @@
  */
 import type { Event } from './event.ts'
 
+/** The system that the event, or its run, is about. */
+export function concernOf(event: Event, systemOfRun: (run: number) => number | undefined): number | undefined {
+  if ('system' in event) return event.system ?? undefined
+  return 'run' in event ? systemOfRun(event.run) : undefined
+}
+
 /** Whether one of the events is about one of the systems, or about a run of theirs. */
 export function concernsSystems(
   events: readonly Event[],
@@ -10,8 +16,7 @@ export function concernsSystems(
   systemOfRun: (run: number) => number | undefined,
 ): boolean {
   return events.some((event) => {
-    if ('system' in event) return event.system !== null && systems.includes(event.system)
-    const system = 'run' in event ? systemOfRun(event.run) : undefined
+    const system = concernOf(event, systemOfRun)
     return system !== undefined && systems.includes(system)
   })
 }

@@ -41,6 +41,7 @@ const pagePaths = [
   '/tests/:id',
   '/test/:id',
   '/test/:id/file/:place',
+  '/test/:id/tail',
   '/testcontent/:id',
   '/testname/:id',
   '/queue',
@@ -58,9 +59,13 @@ const formPaths = [
   '/system/:id/nextboot',
   '/system/:id/rename',
   '/system/:id/delete',
+  '/system/:id/nexttest',
+  '/system/:id/cancel',
+  '/system/:id/release',
   '/test/:id/cancel',
   '/test/:id/rerun',
   '/test/:id/waive',
+  '/tests/:id/keep',
 ]
 
 const readingPaths = [

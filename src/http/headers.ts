@@ -37,7 +37,8 @@ export const securityHeaders: Readonly<Record<string, string>> = {
 
 /** A page, complete. `vary` because the same URL answers differently to who is logged in. */
 export function htmlResponse(html: string, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
-  return new Response(html, {
+  // Bytes: a string is copied twice more on its way, 10 ms for a large matrix.
+  return new Response(Buffer.from(html), {
     status,
     headers: {
       'content-type': 'text/html; charset=utf-8',

@@ -18,6 +18,7 @@ import type { Log } from '../log.ts'
 import type { AnswerBoot, BootAnswer } from '../profiles/answer.ts'
 import type { ProfileFiles } from '../profiles/folder.ts'
 import type { Store } from '../store/store.ts'
+import { createTurnEnd } from '../turn.ts'
 import { baseUrl, type Caller, type CallerSources, identifyCaller, nameMachine } from './caller.ts'
 import type { HttpApp, HttpContext } from './env.ts'
 import {
@@ -43,7 +44,7 @@ export interface MachineOptions {
   /** iPXE was given its script: for the trace of boots. */
   readonly onConfigServed?: (name: string, decision: Decision, peer: string) => void
   /** A machine asked for something by its own doing: a sign of life. */
-  readonly onAsked?: (peer: string, path: string) => void
+  readonly onAsked?: (caller: Caller, path: string) => void
   /** Each answer of the raw way in: for the count of requests. */
   readonly onAnswered?: (status: number) => void
 }
@@ -72,7 +73,6 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return text(405, `${request.method} is not possible here: GET, HEAD`, { allow: 'GET, HEAD', connection: 'close' })
     }
-    if (request.method === 'GET') options.onAsked?.(request.peer, request.path)
     const caller = identifyCaller(request.peer, callers)
     return caller instanceof Promise
       ? caller.then((known) => answerCaller(route, known, request))
@@ -80,6 +80,7 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
   }
 
   function answerCaller(route: Route, caller: Caller, request: MachineRequest): MachineAnswer | Promise<MachineAnswer> {
+    if (request.method === 'GET') options.onAsked?.(caller, request.path)
     if (route.kind === 'nextboot') return report(caller, route.profile, true, caller, request)
     let machine: MachineAddresses = caller
     if (route.mac !== undefined) {
@@ -164,9 +165,10 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
       )
   }
 
+  const atTurnEnd = createTurnEnd()
   return {
     answer,
-    first: (incoming, outgoing) => answerRaw(answer, incoming, outgoing, options),
+    first: (incoming, outgoing) => answerRaw(answer, incoming, outgoing, atTurnEnd, options),
     mount(app) {
       for (const path of ['/localboot', '/profile', '/ipxe']) {
         app.all(path, (c) => answerContext(answer, c))
@@ -237,6 +239,7 @@ function answerRaw(
   answer: Answer,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
+  atTurnEnd: (task: () => void) => void,
   options: MachineOptions,
 ): boolean {
   const send = (found: MachineAnswer) => {
@@ -252,7 +255,7 @@ function answerRaw(
     const found = answer(rawRequest(incoming))
     if (found === undefined) return false
     if (found instanceof Promise) found.then(send).catch(fail)
-    else send(found)
+    else atTurnEnd(() => send(found))
   } catch (error) {
     fail(error)
   }

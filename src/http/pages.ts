@@ -12,16 +12,18 @@ import { isAtLeast } from './access.ts'
 import { actorOf, isSameOrigin } from './auth.ts'
 import type { Access, HttpApp, HttpContext } from './env.ts'
 import { assetResponse, dataResponse, htmlResponse } from './headers.ts'
-import { formNames, submitForm } from './pages/changes.ts'
+import { formNames, parseSpan, submitForm } from './pages/changes.ts'
 import { machinesCsv, machinesJson } from './pages/export.ts'
 import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
 import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
 import { type Frame, type PageName, renderFragment, renderPage } from './pages/render.ts'
+import { parseListQuery } from './pages/run-selection.ts'
 import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
+import { tableOfSystem } from './pages/system-tests.ts'
 import { createVersionIndex } from './pages/version-index.ts'
 import type { HttpProblem } from './problems.ts'
-import { mountResultPages } from './result-pages.ts'
+import { exportList, mountResultPages } from './result-pages.ts'
 
 export interface Pages {
   /** Stops following the journal. */
@@ -47,14 +49,18 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
 
   const showSystem = async (c: HttpContext, system: SystemRow, more: Partial<SystemOptions>, status = 200) => {
     const mayChange = c.get('access').via !== 'anonymous' && isAtLeast(c.get('access').role, 'operator')
-    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), ...more })
+    const list = parseListQuery(new URL(c.req.url).searchParams)
+    const file = await exportList(c, daemon.store.queries, tableOfSystem(daemon, system, list), 'runs')
+    if (file) return file
+    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), list, ...more })
     return show(c, 'system', data, frame, status)
   }
 
   app.get('/system/:id', (c) => {
     const system = getSystemById(daemon, c.req.param('id'))
     const done = formNames.find((each) => each === c.req.query('done'))
-    return showSystem(c, system, done ? { done } : {})
+    const asked = parseSpan(c.req.query('runs') ?? '')
+    return showSystem(c, system, { ...(done ? { done } : {}), ...(asked ? { asked } : {}) })
   })
 
   for (const form of formNames) {

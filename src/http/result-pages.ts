@@ -7,11 +7,13 @@
 import { Readable } from 'node:stream'
 import { cancel } from '../commands/cancel.ts'
 import type { Daemon, RunLog } from '../commands/daemon.ts'
+import { keep } from '../commands/keep.ts'
 import { rerun } from '../commands/rerun.ts'
 import { waive } from '../commands/waive.ts'
 import { Refusal } from '../domain/errors.ts'
 import { worstOf } from '../domain/verdict.ts'
 import type { LatestRun, RunRow, VersionRow } from '../store/run-rows.ts'
+import type { Queries } from '../store/store.ts'
 import { isAtLeast } from './access.ts'
 import { actorOf, isSameOrigin } from './auth.ts'
 import type { HttpApp, HttpContext } from './env.ts'
@@ -20,14 +22,27 @@ import { renderBadge } from './pages/badge.ts'
 import { readForm } from './pages/changes.ts'
 import { changesCsv, viewCompare } from './pages/compare.ts'
 import { csvLines } from './pages/export.ts'
-import { type Matrix, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import { createTail, parsePosition } from './pages/log-tail.ts'
+import { type Matrix, type MatrixRow, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
+import { createKeptRows } from './pages/matrix-rows.ts'
 import type { Frame, PageName } from './pages/render.ts'
 import { parseRunQuery, viewRunPage } from './pages/run.ts'
-import { type ListPage, parseListQuery, viewQueue, viewTestName, viewVersion } from './pages/run-lists.ts'
-import { runsCsv, runsJson } from './pages/run-rows.ts'
-import { viewSearch } from './pages/search.ts'
+import {
+  type ListPage,
+  tableOfQueue,
+  tableOfTest,
+  tableOfVersion,
+  viewQueue,
+  viewTestName,
+  viewVersion,
+} from './pages/run-lists.ts'
+import { exportRuns } from './pages/run-rows.ts'
+import { type ListQuery, parseListQuery } from './pages/run-selection.ts'
+import { pickRuns, type TableOptions } from './pages/run-table.ts'
+import { tableOfSearch, viewSearch } from './pages/search.ts'
 import type { VersionIndex } from './pages/version-index.ts'
 import { summarizeVersions, versionsCsv, versionsJson, viewVersions } from './pages/versions.ts'
+import { streamAnswer } from './stream.ts'
 
 export type Show = (c: HttpContext, name: PageName, data: object, frame: Frame, status?: number) => Response
 
@@ -39,33 +54,77 @@ export function mountResultPages(
   nowMs: () => number,
 ): void {
   const { queries } = daemon.store
+  const matrixRows = createKeptRows<MatrixRow>()
   const paramsOf = (c: HttpContext) => new URL(c.req.url).searchParams
 
+  /** Whether the forms are shown: whoever sees them may send them. */
+  const mayChange = (c: HttpContext): boolean =>
+    c.get('access').via !== 'anonymous' && isAtLeast(c.get('access').role, 'operator')
+
   /** The page, or its rows in the format asked for. */
-  const list = (c: HttpContext, page: ListPage, name: string): Response => {
-    const format = c.req.query('format')
-    if (format === 'csv') return dataResponse(runsCsv(queries, page.runs), 'text/csv; charset=utf-8', `${name}.csv`)
-    if (format === 'json') return dataResponse(runsJson(queries, page.runs), 'application/json', `${name}.json`)
-    checkFormat(format)
-    return show(c, 'runs', page.data, page.frame)
+  const list = async (
+    c: HttpContext,
+    name: string,
+    tableOf: (query: ListQuery) => TableOptions,
+    view: (query: ListQuery) => ListPage | Promise<ListPage>,
+  ): Promise<Response> => {
+    const query = parseListQuery(paramsOf(c))
+    const file = await exportList(c, queries, tableOf(query), name)
+    if (file) return file
+    const { data, frame } = await view(query)
+    return show(c, 'runs', data, frame)
   }
 
-  app.get('/tests/:id', (c) => {
+  app.get('/tests/:id', async (c) => {
     const id = idOf(c.req.param('id'))
     const version = id === undefined ? undefined : queries.getVersion(id)
     if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
-    return list(c, viewVersion(daemon, version, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+    return list(
+      c,
+      'runs',
+      (query) => tableOfVersion(version, query),
+      (query) => viewVersion(daemon, index, version, query, nowMs(), mayChange(c)),
+    )
+  })
+
+  app.post('/tests/:id/keep', async (c) => {
+    if (!isSameOrigin(c)) throw new Refusal('forbidden', 'the request comes from a page of another site')
+    const id = idOf(c.req.param('id'))
+    const version = id === undefined ? undefined : queries.getVersion(id)
+    if (!version) throw new Refusal('not-found', `no version has the id ${c.req.param('id').slice(0, 40)}`)
+    const run = idOf((await readForm(c)).get('run') ?? '')
+    await keep.run({ actor: actorOf(c), daemon }, { version: version.name })
+    return c.redirect(run === undefined ? `/tests/${version.id}/` : `/test/${run}/`, 303)
   })
 
   app.get('/testname/:id', (c) => {
     const id = idOf(c.req.param('id'))
     const test = id === undefined ? undefined : queries.getTest(id)
     if (!test) throw new Refusal('not-found', `no test has the id ${c.req.param('id').slice(0, 40)}`)
-    return list(c, viewTestName(daemon, test, parseListQuery(paramsOf(c)), nowMs()), 'runs')
+    return list(
+      c,
+      'runs',
+      (query) => tableOfTest(test, query),
+      (query) => viewTestName(daemon, test, query, nowMs()),
+    )
   })
 
-  app.get('/queue', (c) => list(c, viewQueue(daemon, parseListQuery(paramsOf(c)), nowMs()), 'queue'))
-  app.get('/search', (c) => list(c, viewSearch(daemon, parseListQuery(paramsOf(c)), nowMs()), 'search'))
+  app.get('/queue', (c) =>
+    list(
+      c,
+      'queue',
+      (query) => tableOfQueue(daemon, query),
+      (query) => viewQueue(daemon, query, nowMs()),
+    ),
+  )
+  app.get('/search', (c) =>
+    list(
+      c,
+      'search',
+      (query) => tableOfSearch(daemon, query),
+      (query) => viewSearch(daemon, query, nowMs()),
+    ),
+  )
 
   app.get('/versions', async (c) => {
     const given = c.req.query('from') ?? '0'
@@ -82,12 +141,12 @@ export function mountResultPages(
   app.get('/matrix', async (c) => {
     const query = parseMatrixQuery(paramsOf(c))
     if (query.version !== undefined) getVersion(query.version)
-    const matrix = await readMatrix(daemon.store, index, query)
+    const matrix = await readMatrix(daemon.store, index, matrixRows, query)
     const format = c.req.query('format')
     if (format === 'csv') return dataResponse(matrixCsv(matrix), 'text/csv; charset=utf-8', 'matrix.csv')
     if (format === 'json') return dataResponse(`${JSON.stringify(matrix)}\n`, 'application/json', 'matrix.json')
     checkFormat(format)
-    const { data, frame } = viewMatrix(matrix, query, daemon.store.seq)
+    const { data, frame } = viewMatrix(matrix, matrixRows, query, daemon.store.seq)
     return show(c, 'matrix', data, frame)
   })
 
@@ -118,11 +177,9 @@ export function mountResultPages(
   })
 
   const showRun = async (c: HttpContext, run: RunRow, fault?: string, status = 200): Promise<Response> => {
-    const access = c.get('access')
-    const mayChange = access.via !== 'anonymous' && isAtLeast(access.role, 'operator')
     const options = {
       ...parseRunQuery(paramsOf(c)),
-      mayChange,
+      mayChange: mayChange(c),
       nowMs: nowMs(),
       ...(fault === undefined ? {} : { fault }),
     }
@@ -152,6 +209,21 @@ export function mountResultPages(
       }
     })
   }
+
+  const tail = createTail(nowMs)
+  app.get('/test/:id/tail', async (c) => {
+    const args = {
+      run: getRunById(c.req.param('id')).id,
+      after: parsePosition(c.req.header('last-event-id') ?? c.req.query('after')),
+    }
+    if (c.req.method === 'HEAD') return new Response(null, { headers: { 'content-type': tail.contentType } })
+    const response = await streamAnswer(tail, { actor: actorOf(c), daemon }, args, () => {
+      c.env.outgoing?.destroy()
+      return c.env.outgoing !== undefined
+    })
+    response.headers.set('x-accel-buffering', 'no')
+    return response
+  })
 
   app.get('/testcontent/:id', async (c) => {
     const run = getRunById(c.req.param('id'))
@@ -217,6 +289,23 @@ export function mountResultPages(
       throw new Refusal('not-found', `no run has the id ${text.slice(0, 40)}: it was removed, or there never was one`)
     return run
   }
+}
+
+/** What a list shows in the format asked for; undefined: the page is asked for. */
+export async function exportList(
+  c: HttpContext,
+  queries: Queries,
+  options: TableOptions,
+  name: string,
+): Promise<Response | undefined> {
+  const format = c.req.query('format')
+  if (format !== 'csv' && format !== 'json') {
+    checkFormat(format)
+    return undefined
+  }
+  const type = format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json'
+  const text = await exportRuns(queries, pickRuns(queries, options).shown, format)
+  return dataResponse(text, type, `${name}.${format}`)
 }
 
 function idOf(text: string): number | undefined {

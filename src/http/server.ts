@@ -1,12 +1,12 @@
 /**
  * The Node server under the application, one for the socket and one for each TCP listener: limits that Hono cannot set.
  *
- * Which surface a request came on is fixed here, by the server it reached, and by nothing that it says.
+ * Which surface a request came on is settled by the server it reached, and by nothing that it says.
  * Binding, permissions of the socket file and closing are the daemon's.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { getRequestListener } from '@hono/node-server'
-import type { Bindings, HttpApp, Surface } from './env.ts'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { Surface } from './env.ts'
+import { continueWhenRead } from './unread.ts'
 
 /** A client has so long to send its header. The whole request has no limit (uploads of GiB), silence has. */
 const headersTimeoutMs = 10_000
@@ -16,27 +16,27 @@ const silenceMaxMs = 120_000
 const keepAliveTimeoutMs = 65_000
 
 /**
- * A server that answers with `app`; not listening yet. `first` may answer a request itself, with the raw Node response,
+ * A server that answers with `listener`; not listening yet. `first` may answer a request itself, with the raw Node response,
  * and returns whether it did (machine URLs that must cost no more than a bare server).
  */
 export function createHttpServer(
-  app: HttpApp,
+  listener: RequestListener,
   surface: Surface,
   first?: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean,
 ): Server {
-  const listener = getRequestListener((request, env) => app.fetch(request, { ...env, surface } as Bindings), {
-    overrideGlobalObjects: false,
-    hostname: 'localhost',
-  })
   const server = createServer({
     headersTimeout: headersTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     requestTimeout: 0,
   })
   if (surface === 'tcp') server.timeout = silenceMaxMs
+  server.on('checkContinue', (incoming, outgoing) => {
+    continueWhenRead(incoming, outgoing)
+    server.emit('request', incoming, outgoing)
+  })
   server.on('request', (incoming, outgoing) => {
     if (first?.(incoming, outgoing)) return
-    listener(incoming, outgoing).catch((error: unknown) => outgoing.destroy(error instanceof Error ? error : undefined))
+    listener(incoming, outgoing)
   })
   return server
 }

@@ -5,6 +5,7 @@
  * answered is on disk and in the journal. A result is read as it passes, so its size costs no memory. Sources: RUNS
  * "Machine URLs", CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.4.
  */
+import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import { quote } from '../domain/address.ts'
 import { durationAllowed, parseDuration } from '../domain/duration.ts'
@@ -14,6 +15,7 @@ import { systemsBehind } from '../domain/report.ts'
 import type { Lives } from '../runs/life.ts'
 import type { ProgressReaders } from '../runs/progress.ts'
 import type { ResultFolder } from '../runs/result-files.ts'
+import type { SpaceGuard } from '../runs/space.ts'
 import type { RunTokens } from '../runs/token.ts'
 import type { Upload, Uploads } from '../runs/uploads.ts'
 import type { RunRow } from '../store/run-rows.ts'
@@ -22,6 +24,7 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { headersOf, type MachineAnswer, text } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
 import { boundaryOf, MultipartFault, readMultipart } from './multipart.ts'
+import { answerUnread, readBody } from './unread.ts'
 
 export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log'> {
   readonly tokens: RunTokens
@@ -31,28 +34,30 @@ export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'caller
   readonly lives: Lives
   /** Read at each request. Bytes. */
   readonly maxUpload: () => number
-  /** Why nothing may be stored now. */
-  readonly spaceFault: (moreBytes: number) => string | undefined
+  readonly space: SpaceGuard
   /** Records a run as sent whose machine acts before the connection told. */
   readonly ensureSent: (run: number) => Promise<void>
 }
 
-/** One piece of progress. */
+/** One piece of progress, and all that are being received: they are in memory. Bytes. */
 const progressMax = 16 * 1024 * 1024
+const progressHeldMax = 64 * 1024 * 1024
 /** RUNS: at most 7d a call. */
 const extendMaxMs = 7 * 86_400_000
 /** Files beside the log. */
 const attachmentsMax = 100
-/** A result is parsed at most so many bytes in a row before others get their turn. */
-const sliceBytes = 256 * 1024
 
 export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   const { store, folder, lives } = options
+  /** Bytes of progress being received. */
+  let held = 0
 
   const answer = (c: HttpContext, { status, body, headers = {} }: MachineAnswer): Response => {
     const all = headersOf({ status, body, headers })
-    // What was not read of the request is not waited for.
     if (status >= 400) all['connection'] = 'close'
+    const { incoming } = c.env
+    if (status >= 400 && c.req.method === 'POST' && incoming)
+      return answerUnread(incoming, String(body), { status, headers: all })
     return new Response(c.req.method === 'HEAD' ? null : String(body), { status, headers: all })
   }
 
@@ -74,9 +79,9 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   }
 
   const sign = async (c: HttpContext, run: RunRow, what: string): Promise<void> => {
-    const detail = store.queries.getDetail(run.id)
     const caller = await identifyCaller(c.get('peer'), options.callers)
-    const mac = caller.macs[0] ?? (detail.mac === null ? undefined : (detail.mac as Caller['macs'][number]))
+    const mac =
+      caller.macs[0] ?? ((store.queries.machineOf(run.id)?.mac ?? undefined) as Caller['macs'][number] | undefined)
     lives.sign({ mac, ip: caller.peer }, what, Date.now())
   }
 
@@ -92,14 +97,22 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     const boundary = boundaryOf(c.req.header('content-type'))
     if (boundary === undefined)
       return text(400, 'the body has to be multipart/form-data with a file in the field "file"')
+    const encoding = c.req.header('content-encoding')
+    if (encoding !== undefined && encoding !== 'identity')
+      return text(415, `the body is sent as ${quote(encoding)}: only identity is read`, {
+        'accept-encoding': 'identity',
+      })
     const announced = Number(c.req.header('content-length') ?? 0)
     const max = options.maxUpload()
     if (announced > max) return text(413, `the upload is larger than ${max} bytes (max-upload)`)
-    const full = options.spaceFault(announced)
+    const full = options.space.fault(announced)
     if (full !== undefined) return text(507, full)
-    await options.ensureSent(run.id)
-    const incoming = await options.uploads.begin(run.id)
+    // Its record is synced while the body comes; nothing rests on it before the upload's own record, which is behind it.
+    const sent = options.ensureSent(run.id)
+    sent.catch(() => undefined)
+    let incoming: Upload | undefined
     try {
+      incoming = await options.uploads.begin(run.id)
       await receive(c, incoming, boundary, max)
       if (!incoming.hasFile) {
         await incoming.discard()
@@ -110,28 +123,30 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
         return text(400, 'the file in the field "file" is empty')
       }
       await sign(c, run, '/upload/')
+      await sent
       const actor: Actor = { who: run.system.name, from: c.get('peer'), surface: 'machine' }
       await incoming.keep(actor)
       return text(200, 'uploaded')
     } catch (error) {
-      await incoming.discard()
+      await incoming?.discard().catch((second: unknown) => {
+        options.log.error('an upload that failed could not be removed', { run: run.id, error: second })
+      })
       return faultAnswer(error, c, run)
     }
   }
 
   async function receive(c: HttpContext, incoming: Upload, boundary: string, max: number): Promise<void> {
+    const { space } = options
     let received = 0
     let files = 0
-    let sinceTurn = 0
     async function* counted(): AsyncGenerator<Uint8Array> {
       for await (const chunk of bodyOf(c)) {
         received += chunk.length
         if (received > max) throw new Refusal('too-large', `the upload is larger than ${max} bytes (max-upload)`)
+        const full = space.fault(chunk.length)
+        if (full !== undefined) throw new Refusal('disk-full', full)
         yield chunk
-        sinceTurn += chunk.length
-        if (sinceTurn < sliceBytes) continue
-        sinceTurn = 0
-        await new Promise((resolve) => setImmediate(resolve))
+        space.written(chunk.length)
       }
     }
     await readMultipart(counted(), boundary, async ({ name, fileName, contentType }) => {
@@ -146,8 +161,14 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     if (error instanceof MultipartFault) return text(400, error.message)
     if (error instanceof Refusal) return text(error.status, error.message)
     const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'ENOSPC' || code === 'EDQUOT') return text(507, 'no space left on the disk of the results')
-    if (code === 'ECONNRESET' || c.env.incoming?.destroyed === true) return text(400, 'the upload was cut off')
+    const errno = error instanceof Error && 'errno' in error ? error.errno : undefined
+    if (code === 'ENOSPC' || errno === -constants.errno.EDQUOT)
+      return text(507, 'no space left on the disk of the results')
+    if (code === 'EROFS' || code === 'EIO') {
+      options.log.error('the results folder cannot be written', { run: run.id, error })
+      return text(503, `the results folder cannot be written (${code}): try again later`)
+    }
+    if (code === 'ECONNRESET' || c.env.incoming?.complete === false) return text(400, 'the upload was cut off')
     options.log.error('an upload failed', { run: run.id, error })
     return text(500, 'the server failed: its log says why')
   }
@@ -159,7 +180,11 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     }
     const run = await authorize(c)
     if ('status' in run) return answer(c, run)
-    if (method !== 'POST') return answer(c, text(200, String(await folder.progressBytes(run.id))))
+    if (method !== 'POST') {
+      const closed = closedBy(run)
+      const headers = closed === undefined ? {} : { 'x-pxemngr-closed': closed }
+      return answer(c, text(200, String(await folder.progressBytes(run.id)), headers))
+    }
     try {
       return answer(c, await progress(c, run))
     } catch (error) {
@@ -175,11 +200,22 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     if (last - first + 1 > progressMax) return text(413, `a piece of progress has at most ${progressMax} bytes`)
     if (last >= options.maxUpload())
       return text(413, `the log is larger than ${options.maxUpload()} bytes (max-upload)`)
-    const bytes = await readAll(bodyOf(c), progressMax)
+    if (held + last - first + 1 > progressHeldMax)
+      return text(503, 'too much progress is being received: try again later', { 'retry-after': '2' })
+    held += last - first + 1
+    try {
+      return await appendProgress(c, run, first, last)
+    } finally {
+      held -= last - first + 1
+    }
+  }
+
+  async function appendProgress(c: HttpContext, run: RunRow, first: number, last: number): Promise<MachineAnswer> {
+    const bytes = await readAll(bodyOf(c), last - first + 1)
     if (bytes.length !== last - first + 1) {
       return text(400, `the body has ${bytes.length} bytes, Content-Range says ${last - first + 1}`)
     }
-    const full = options.spaceFault(bytes.length)
+    const full = options.space.fault(bytes.length)
     if (full !== undefined) return text(507, full)
     await options.ensureSent(run.id)
     return options.uploads.alone(run.id, async () => {
@@ -196,6 +232,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
       const fresh = bytes.subarray(known.length)
       if (fresh.length > 0) {
         await options.progress.append(run.id, have, fresh)
+        options.space.written(fresh.length)
       }
       await getGoing(c, run)
       await sign(c, run, '/progress/')
@@ -263,9 +300,15 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   })
 }
 
+/** Why a run takes no more progress, for the loop of its machine: `uploaded`, `lost`, `cancelled` …; undefined while it does. */
+function closedBy({ state, verdict, uploaded }: RunRow): string | undefined {
+  if (state === 'done') return uploaded ? 'uploaded' : (verdict ?? state)
+  return state === 'cancelled' || state === 'expired' ? state : undefined
+}
+
 /** The body as it comes: from the raw request where there is one. */
 function bodyOf(c: HttpContext): AsyncIterable<Uint8Array> {
-  if (c.env.incoming) return c.env.incoming
+  if (c.env.incoming) return readBody(c.env.incoming)
   const { body } = c.req.raw
   return body ? Readable.fromWeb(body as never) : Readable.from([])
 }
@@ -275,7 +318,7 @@ async function readAll(source: AsyncIterable<Uint8Array>, max: number): Promise<
   let size = 0
   for await (const piece of source) {
     size += piece.length
-    if (size > max) throw new Refusal('too-large', `the body is larger than ${max} bytes`)
+    if (size > max) throw new Refusal('invalid', `the body has more than the ${max} bytes that Content-Range says`)
     pieces.push(piece)
   }
   return Buffer.concat(pieces)

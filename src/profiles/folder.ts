@@ -73,20 +73,32 @@ interface Kept {
   readonly content: Content
   /** Whether the bytes may be used again while the stat is the same. */
   readonly lasting: boolean
+  /** Turn of the event loop in which the file was looked at last. */
+  seenIn: number | undefined
 }
 
 type Content =
   | { readonly ok: true; readonly bytes: Uint8Array; readonly template: Template | undefined; readonly utf8: boolean }
   | { readonly ok: false; readonly fault: string }
 
-/** `embeddedLocal`: bytes of the `local.prof` that ships. `now` in ms since the epoch. */
-export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: () => number = Date.now): ProfileFiles {
+/**
+ * `embeddedLocal`: bytes of the `local.prof` that ships. `now` in ms since the epoch. With `turn` (see `turn.ts`) a file
+ * is looked at once a turn; without, at each call.
+ */
+export function createProfileFiles(
+  dir: string,
+  embeddedLocal: Uint8Array,
+  now: () => number = Date.now,
+  turn?: () => number,
+): ProfileFiles {
   const kept = new Map<string, Kept>()
   const renderFaults = new Map<string, { readonly content: Content; readonly fault: string }>()
   const pathOf = (name: string) => join(dir, `${name}${profileSuffix}`)
 
   function load(name: string): Content {
     const before = kept.get(name)
+    const seenIn = turn?.()
+    if (before && seenIn !== undefined && before.seenIn === seenIn) return before.content
     // A kept name was checked when it was read first.
     if (!before && nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
     const path = before?.path ?? pathOf(name)
@@ -101,12 +113,15 @@ export function createProfileFiles(dir: string, embeddedLocal: Uint8Array, now: 
       kept.delete(name)
       return { ok: false, fault: `no file ${path}` }
     }
-    if (before?.lasting && sameFile(before.stat, stat)) return before.content
+    if (before?.lasting && sameFile(before.stat, stat)) {
+      before.seenIn = seenIn
+      return before.content
+    }
     const read = readSmallFile(path, stat)
     // The same bytes as before keep their compiled template, and the fault of its last rendering.
     const content = before && sameBytes(before.content, read) ? before.content : compile(path, read)
     const lasting = BigInt(Math.round(now())) * 1_000_000n - later(stat.mtimeNs, stat.ctimeNs) > youngNs
-    kept.set(name, { path, stat, content, lasting })
+    kept.set(name, { path, stat, content, lasting, seenIn })
     return content
   }
 

@@ -13,6 +13,7 @@ import { localProfile } from '../domain/boot.ts'
 import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
+import { createTurn } from '../turn.ts'
 import { createProfileFiles, type ProfileFiles, profileNames, profileSuffix } from './folder.ts'
 import { watchFolder } from './watch.ts'
 
@@ -35,7 +36,7 @@ export interface ProfilesOptions {
 /** Opens the folder (which must exist), registers what is in it, and goes on watching it until closed. */
 export async function openProfiles(options: ProfilesOptions): Promise<Profiles> {
   const { dir, store, log, watchMs } = options
-  const files = createProfileFiles(dir, options.embeddedLocal)
+  const files = createProfileFiles(dir, options.embeddedLocal, Date.now, createTurn())
   let running = Promise.resolve()
 
   /** One at a time, so that each sees the records of the one before. */

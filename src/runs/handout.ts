@@ -15,8 +15,9 @@ import type { Store } from '../store/store.ts'
 import type { Lives, MachineIdentity } from './life.ts'
 import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 
-/** Waiting runs looked at for one machine: those before it are taken, quarantined or fail to render. */
-const lookedAtMax = 200
+/** Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render. */
+const lookedAtFirst = 8
+const lookedAtMax = 20_000
 
 export interface Handed {
   readonly run: RunRow
@@ -65,16 +66,25 @@ export function createHandout({ store, files, lives, log, keepScript }: HandoutO
 
   const find = (systems: readonly number[], variables: (run: RunRow) => TestVariables) => {
     if (systems.length === 0) return undefined
-    for (const run of store.queries.requestedOf(systems, lookedAtMax + taken.size)) {
-      if (taken.has(run.id)) continue
-      const test = files.open(run.test.name)
-      const times = files.times(run.test.name)
-      if ('fault' in test || !times) continue // quarantined: its runs wait, `status` says why
-      const rendered = test.render(variables(run))
-      if ('fault' in rendered) continue
-      return { run, test, times, script: rendered.text }
+    /** Tests that cannot be handed out to a system now: what was found for one run holds for the next. */
+    const faulty = new Set<string>()
+    let looked = 0
+    for (let limit = lookedAtFirst; ; limit = Math.min(8 * limit, lookedAtMax)) {
+      const runs = store.queries.requestedOf(systems, limit)
+      for (const run of runs.slice(looked)) {
+        const key = `${run.system.id} ${run.test.id}`
+        if (taken.has(run.id) || faulty.has(key)) continue
+        const test = files.open(run.test.name)
+        const times = files.times(run.test.name)
+        if (!('fault' in test) && times) {
+          const rendered = test.render(variables(run))
+          if (!('fault' in rendered)) return { run, test, times, script: rendered.text }
+        }
+        faulty.add(key) // quarantined: its runs wait, `status` says why
+      }
+      looked = runs.length
+      if (looked < limit || limit === lookedAtMax) return undefined
     }
-    return undefined
   }
 
   const take: Handout['take'] = (systems, machine, variables) => {

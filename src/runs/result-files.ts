@@ -4,45 +4,29 @@
  *   <id>.log            the upload, byte for byte       <id>.<n>.log       one that was replaced or refused, kept aside
  *   <id>.part           what came as progress           <id>.cases.json    the cases that are kept
  *   <id>.files/<n>      attachments, by number: a name that a machine gives is never a path
- *   scripts/<sha256>    text of a test as it was sent
+ *   scripts/<sha256>    text of a test as it was sent   <id>.<hex>.tmp     an upload on its way (`incoming.ts`)
  *
- * What is answered is on disk: temporary file, fdatasync, rename, sync of the folder, which uploads at once share.
+ * What is answered is on disk: temporary file, rename, then fdatasync of the file and sync of the folder, which uploads at
+ * once share, at the same time; only then its record, without which a file under its name does not count.
  * Source: CONTRACT "Daemon" (`results-dir`), DESIGN "State" (uploaded logs are files).
  */
 import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultFiles, RunLog } from '../commands/daemon.ts'
 import type { ResultCase } from '../domain/run.ts'
+import { fileMode, folderMode, groupSync, isMissing, sizeOf, writeAll, writeSynced } from './durable-files.ts'
+import { type IncomingUpload, receiveUpload, recoverUploads } from './incoming.ts'
 
-const fileMode = 0o640
-const folderMode = 0o750
 const chunkBytes = 64 * 1024
 /** Hashes of scripts known to be on disk. */
 const scriptsKnownMax = 10_000
 
-/** One upload on its way: nothing of it counts before `keep`. */
-export interface Incoming {
-  write(chunk: Uint8Array): Promise<void>
-  readonly sizeBytes: number
-}
-
-export interface IncomingUpload {
-  readonly log: Incoming
-  /** Another file of the same upload. */
-  attach(): Promise<Incoming>
-  /** Begins the log anew: the last `file` part counts. */
-  restart(): Promise<void>
-  /** Everything is on disk under its name; the log before it is kept aside. `undo` puts that back. */
-  keep(cases: readonly ResultCase[]): Promise<{ undo(): Promise<void> }>
-  /** Keeps the log aside, of a run that takes none any more. */
-  keepAside(): Promise<void>
-  discard(): Promise<void>
-}
-
 export interface ResultFolder extends ResultFiles {
   receive(run: number): Promise<IncomingUpload>
+  /** Once at start: settles what a crash left; how many uploads that takes back. See `recoverUploads`. */
+  recover(isUploaded: (run: number, seq: number | undefined) => Promise<boolean>): Promise<number>
   /** Length of what came as progress. */
   progressBytes(run: number): Promise<number>
   readProgress(run: number, start: number, end: number): Promise<Uint8Array>
@@ -90,75 +74,17 @@ export function createResultFolder(dir: string): ResultFolder {
     }
   }
 
-  const receive = async (run: number): Promise<IncomingUpload> => {
-    const temporary = path(`${run}.${randomBytes(6).toString('hex')}.tmp`)
-    await mkdir(temporary, { mode: folderMode })
-    const log = await openWrite(join(temporary, 'log'))
-    const attachments: Writing[] = []
-    const discard = async () => {
-      for (const file of [log, ...attachments]) await file.close()
-      await rm(temporary, { recursive: true, force: true })
+  const recover: ResultFolder['recover'] = async (isUploaded) => {
+    const takenBack = await recoverUploads(dir, isUploaded)
+    for (const name of await readdir(scriptsDir).catch(() => [])) {
+      if (name.endsWith('.tmp')) await rm(join(scriptsDir, name), { force: true })
     }
-    const finish = async () => {
-      await Promise.all([log, ...attachments].map((file) => file.sync()))
-      for (const file of [log, ...attachments]) await file.close()
-    }
-    return {
-      log,
-      async attach() {
-        const file = await openWrite(join(temporary, String(attachments.length)))
-        attachments.push(file)
-        return file
-      },
-      restart: () => log.restart(),
-      async keep(cases) {
-        await finish()
-        const undo: (() => Promise<void>)[] = []
-        const replace = async (name: string, from: string | undefined) => {
-          const aside = path(await freeName(dir, name))
-          const before = await rename(path(name), aside).then(
-            () => true,
-            (error: unknown) => {
-              if (isMissing(error)) return false
-              throw error
-            },
-          )
-          if (from !== undefined) await rename(from, path(name))
-          undo.unshift(async () => {
-            if (from !== undefined) await rm(path(name), { recursive: true, force: true })
-            if (before) await rename(aside, path(name))
-          })
-        }
-        if (cases.length > 0) await writeSynced(join(temporary, 'cases'), JSON.stringify(cases))
-        if (attachments.length > 0) {
-          await mkdir(join(temporary, 'files'), { mode: folderMode })
-          for (const at of attachments.keys())
-            await rename(join(temporary, String(at)), join(temporary, 'files', String(at)))
-        }
-        await replace(`${run}.files`, attachments.length > 0 ? join(temporary, 'files') : undefined)
-        await replace(`${run}.cases.json`, cases.length > 0 ? join(temporary, 'cases') : undefined)
-        await replace(`${run}.log`, join(temporary, 'log'))
-        await rm(temporary, { recursive: true, force: true })
-        await syncFolder()
-        return {
-          async undo() {
-            for (const step of undo) await step()
-            await syncFolder()
-          },
-        }
-      },
-      async keepAside() {
-        await finish()
-        await rename(join(temporary, 'log'), path(await freeName(dir, `${run}.log`)))
-        await rm(temporary, { recursive: true, force: true })
-        await syncFolder()
-      },
-      discard,
-    }
+    return takenBack
   }
 
   return {
-    receive,
+    receive: (run) => receiveUpload(dir, run, syncFolder),
+    recover,
     async openLog(run) {
       return (await openRead(logPath(run), true)) ?? openRead(partPath(run), false)
     },
@@ -227,65 +153,6 @@ export function createResultFolder(dir: string): ResultFolder {
   }
 }
 
-interface Writing extends Incoming {
-  restart(): Promise<void>
-  sync(): Promise<void>
-  close(): Promise<void>
-}
-
-async function openWrite(file: string): Promise<Writing> {
-  const handle = await open(file, 'wx', fileMode)
-  let sizeBytes = 0
-  let isOpen = true
-  return {
-    get sizeBytes() {
-      return sizeBytes
-    },
-    async write(chunk) {
-      await writeAll(handle, chunk, sizeBytes)
-      sizeBytes += chunk.length
-    },
-    async restart() {
-      await handle.truncate(0)
-      sizeBytes = 0
-    },
-    sync: () => handle.datasync(),
-    async close() {
-      if (isOpen) await handle.close()
-      isOpen = false
-    },
-  }
-}
-
-/** `write` may write less than asked. */
-async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    at += (await handle.write(bytes, at, bytes.length - at, position + at)).bytesWritten
-  }
-}
-
-async function writeSynced(file: string, text: string): Promise<void> {
-  await writeFile(file, text, { mode: fileMode, flush: true })
-}
-
-/** `7.log` → `7.1.log`, or the next number that is free. */
-async function freeName(dir: string, name: string): Promise<string> {
-  const dot = name.indexOf('.')
-  for (let number = 1; ; number++) {
-    const aside = `${name.slice(0, dot)}.${number}${name.slice(dot)}`
-    if ((await sizeOf(join(dir, aside))) === undefined) return aside
-  }
-}
-
-async function sizeOf(file: string): Promise<number | undefined> {
-  try {
-    return (await stat(file)).size
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
-}
-
 function isLogOf(name: string, run: number): boolean {
   return name === `${run}.part` || (name.startsWith(`${run}.`) && /^\d+(\.\d+)?\.log$/.test(name))
 }
@@ -297,39 +164,4 @@ async function removeFiles(files: readonly string[]): Promise<number> {
     await rm(file, { recursive: true, force: true })
   }
   return bytes
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
-}
-
-/** A folder's sync that those who ask meanwhile share: the one that begins after they asked. */
-function groupSync(dir: string): () => Promise<void> {
-  let running: Promise<void> | undefined
-  let next: Promise<void> | undefined
-  const sync = async (): Promise<void> => {
-    const handle = await open(dir, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  }
-  const start = (): Promise<void> => {
-    const begun = sync().finally(() => {
-      if (running === begun) running = undefined
-    })
-    running = begun
-    return begun
-  }
-  return () => {
-    if (!running) return start()
-    next ??= running
-      .catch(() => undefined)
-      .then(() => {
-        next = undefined
-        return start()
-      })
-    return next
-  }
 }

@@ -66,6 +66,10 @@ export function openRunClock(options: RunClockOptions): RunClock {
     }
   }
 
+  // Nearly every boot, and nearly every machine each second, has no run: that may not cost a question to SQL.
+  const waiting = systemsWith(store, ['requested'])
+  const underWay = systemsWith(store, ['sent', 'running'])
+
   const onBoot = (boot: BootSeen): void => {
     for (const run of runsOf(boot)) {
       if (run.sentMs === null || run.sentMs >= boot.atMs) continue
@@ -76,9 +80,11 @@ export function openRunClock(options: RunClockOptions): RunClock {
   /** Runs under way on the machine: sent to its MAC, else to its address, else, where neither is known, to its system. */
   const runsOf = ({ machine, systemId }: BootSeen): RunRow[] => {
     const found: RunRow[] = []
+    if (underWay().size === 0) return found
     for (const system of systemsOf(machine, systemId)) {
+      if (!underWay().has(system)) continue
       for (const run of store.queries.runs({ system, states: ['sent', 'running'], limit: openMax })) {
-        const { mac, ip } = store.queries.getDetail(run.id)
+        const { mac = null, ip = null } = store.queries.machineOf(run.id) ?? {}
         const isIt = mac !== null && machine.mac !== undefined ? mac === machine.mac : ip === null || ip === machine.ip
         if (isIt) found.push(run)
       }
@@ -92,12 +98,15 @@ export function openRunClock(options: RunClockOptions): RunClock {
   }
 
   const judgeBoots = async (): Promise<void> => {
+    if (waiting().size === 0) return
     for (const life of lives.all()) {
       const { bootMs, lastSignMs, reached, machine, systemId } = life
       if (bootMs === undefined || judged.has(life)) continue
-      const [run] = store.queries
-        .requestedOf([...systemsOf(machine, systemId)], 1)
-        .filter(({ requestedMs }) => requestedMs < bootMs)
+      const systems = [...systemsOf(machine, systemId)].filter((system) => waiting().has(system))
+      const [run] =
+        systems.length === 0
+          ? []
+          : store.queries.requestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < bootMs)
       if (!run) {
         judged.set(life, true)
         continue
@@ -139,6 +148,19 @@ export function openRunClock(options: RunClockOptions): RunClock {
     },
     look,
     close: () => clearInterval(timer),
+  }
+}
+
+/** Systems with a run in these states; asked anew after each record. */
+function systemsWith(store: Store, states: readonly ('requested' | 'sent' | 'running')[]): () => ReadonlySet<number> {
+  let seq = -1
+  let systems: ReadonlySet<number> = new Set()
+  return () => {
+    if (store.seq !== seq) {
+      seq = store.seq
+      systems = store.queries.openSystems(states)
+    }
+    return systems
   }
 }
 

@@ -7,6 +7,8 @@ import type { Config } from '../config.ts'
 export interface SpaceGuard {
   /** Why nothing more may be stored, or undefined. `moreBytes`: about to come. */
   fault(moreBytes?: number): string | undefined
+  /** So much was written since: counts until the disk is asked again. */
+  written(bytes: number): void
 }
 
 /** The disk is asked at most so often. */
@@ -33,6 +35,9 @@ export function createSpaceGuard(dir: string, keepFree: () => Config['keepFree']
       const reserve = 'bytes' in keep ? keep.bytes : (total * keep.percent) / 100
       if (free - moreBytes >= reserve) return undefined
       return `the disk of ${dir} has ${free} bytes free, and keep-free keeps ${Math.ceil(reserve)}: no results are taken`
+    },
+    written(bytes) {
+      free -= bytes
     },
   }
 }

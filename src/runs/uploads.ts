@@ -8,13 +8,16 @@
  */
 import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
-import { createResultReader, type ResultReader, type ResultSummary } from '../domain/result/reader.ts'
+import { createJunitReader, type JunitRead } from '../domain/result/junit.ts'
+import { createResultReader, type ResultReader } from '../domain/result/reader.ts'
 import type { KeptResult } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { concludeRun } from './conclude.ts'
+import type { IncomingFile } from './incoming.ts'
 import type { ProgressReaders } from './progress.ts'
-import type { Incoming, ResultFolder } from './result-files.ts'
+import type { ResultFolder } from './result-files.ts'
+import type { Turns } from './turns.ts'
 
 /** Where a part's bytes go. */
 export interface PartSink {
@@ -46,14 +49,27 @@ export interface UploadsOptions {
   readonly log: Log
   /** Retries of a test, for a run that was uploaded without having been sent. */
   readonly retriesOf: (test: string) => number
+  readonly turns: Turns
 }
 
-/** A JUnit attachment is read whole, in memory. */
-const junitMax = 16 * 1024 * 1024
+/** Uploads under way at once; each holds a connection, a file or two and some 100 KB. */
+const uploadsMax = 1000
+/** Results are read in pieces of this before the clock is looked at. Bytes. */
+const pieceBytes = 2048
 const attachmentNameMax = 255
 
-export function createUploads({ store, folder, progress, log, retriesOf }: UploadsOptions): Uploads {
+export function createUploads({ store, folder, progress, log, retriesOf, turns }: UploadsOptions): Uploads {
   const busy = new Map<number, Promise<unknown>>()
+  let underWay = 0
+
+  /** Reads in turns with everybody else. */
+  const readPieces = async (chunk: Uint8Array, push: (piece: Uint8Array) => void): Promise<void> => {
+    const piece = turns.begin()
+    for (let at = 0; at < chunk.length; at += pieceBytes) {
+      push(chunk.subarray(at, at + pieceBytes))
+      if (piece.isLong) await piece.next()
+    }
+  }
 
   const alone = <T>(run: number, work: () => Promise<T>): Promise<T> => {
     const before = busy.get(run) ?? Promise.resolve()
@@ -68,29 +84,38 @@ export function createUploads({ store, folder, progress, log, retriesOf }: Uploa
   }
 
   const begin = async (run: number): Promise<Upload> => {
-    const incoming = await folder.receive(run)
-    const attachments: { name: string; file: Incoming; junit: Uint8Array[] | undefined }[] = []
-    let reader: ResultReader | undefined
-    let isSettled = false
-
-    const summarize = (): ResultSummary => {
-      const whole = reader ?? createResultReader()
-      for (const { name, junit, file } of attachments) {
-        if (junit && file.sizeBytes <= junitMax) whole.addJunit(name, Buffer.concat(junit))
-        else if (isJunit(name)) whole.addFault(`${name}: larger than ${junitMax} bytes`)
-      }
-      return whole.summary()
+    if (underWay >= uploadsMax) {
+      throw new Refusal('unavailable', `${uploadsMax} uploads are under way already: try again later`)
     }
-
-    const keep = async (actor: Actor): Promise<void> => {
-      const summary = summarize()
+    underWay += 1
+    let isSettled = false
+    const settled = (): boolean => {
+      if (isSettled) return false
       isSettled = true
-      const state = store.queries.getRun(run)?.state
-      if (state === 'cancelled' || state === 'expired') {
+      underWay -= 1
+      return true
+    }
+    const incoming = await folder.receive(run).catch((error: unknown) => {
+      settled()
+      throw error
+    })
+    const attachments: { readonly name: string; readonly file: IncomingFile }[] = []
+    const junits: { readonly name: string; readonly read: JunitRead }[] = []
+    let reader: ResultReader | undefined
+
+    const keep = async (actor: Actor, whole: ResultReader): Promise<void> => {
+      const before = store.queries.getRun(run)
+      if (before?.state === 'cancelled' || before?.state === 'expired') {
         await incoming.keepAside()
-        throw new Refusal('refused', `run ${run} is ${state}: its result is kept aside`)
+        throw new Refusal('refused', `run ${run} is ${before.state}: its result is kept aside`)
       }
-      const kept = await incoming.keep(summary.caseList)
+      const { verdict, reason, counts, lines, version, exit, cases, caseList, measurements, notes, sizeBytes } =
+        whole.summary()
+      const result: KeptResult = {
+        ...{ verdict, reason, counts, lines, version, exit, cases, measurements, notes, sizeBytes },
+        attachments: attachments.map(({ name, file }) => ({ name, sizeBytes: file.sizeBytes })),
+      }
+      const kept = await incoming.keep(caseList, store.seq, !before?.uploaded)
       try {
         await store.commit(
           actor,
@@ -100,10 +125,6 @@ export function createUploads({ store, folder, progress, log, retriesOf }: Uploa
             if (row.state === 'cancelled' || row.state === 'expired') {
               throw new Refusal('refused', `run ${run} is ${row.state}: its result is not taken`)
             }
-            const result = resultOf(
-              summary,
-              attachments.map(({ name, file }) => ({ name, sizeBytes: file.sizeBytes })),
-            )
             concludeRun(tx, row, { kind: 'uploaded', result }, row.retries ?? retriesOf(row.test.name))
           },
           { plane: 'machine' },
@@ -115,6 +136,7 @@ export function createUploads({ store, folder, progress, log, retriesOf }: Uploa
         throw error
       }
       progress.forget(run)
+      await kept.settle().catch((error: unknown) => log.warn('a temporary folder could not be removed', { run, error }))
     }
 
     return {
@@ -128,43 +150,44 @@ export function createUploads({ store, folder, progress, log, retriesOf }: Uploa
         if (reader) await incoming.restart()
         const fresh = createResultReader()
         reader = fresh
-        return sinkOf(incoming.log, (chunk) => fresh.push(chunk))
+        return {
+          async write(chunk) {
+            await incoming.log.write(chunk)
+            await readPieces(chunk, fresh.push)
+          },
+          end() {},
+        }
       },
       async beginAttachment(fileName) {
-        const name = fileName.slice(0, attachmentNameMax)
         const file = await incoming.attach()
-        const junit: Uint8Array[] | undefined = isJunit(name) ? [] : undefined
-        attachments.push({ name, file, junit })
-        return sinkOf(file, (chunk) => {
-          if (junit && file.sizeBytes <= junitMax) junit.push(new Uint8Array(chunk))
-        })
+        const name = fileName.slice(0, attachmentNameMax)
+        attachments.push({ name, file })
+        const junit = /\.xml$/i.test(name) ? createJunitReader() : undefined
+        return {
+          async write(chunk) {
+            await file.write(chunk)
+            if (junit) await readPieces(chunk, junit.push)
+          },
+          async end() {
+            await file.finish()
+            if (junit) junits.push({ name, read: junit.finish() })
+          },
+        }
       },
-      keep: (actor) => alone(run, () => keep(actor)),
+      async keep(actor) {
+        const whole = reader ?? createResultReader()
+        for (const { name, read } of junits) whole.addJunit(name, read)
+        try {
+          await alone(run, () => keep(actor, whole))
+        } finally {
+          settled()
+        }
+      },
       async discard() {
-        if (!isSettled) await incoming.discard()
-        isSettled = true
+        if (settled()) await incoming.discard()
       },
     }
   }
 
   return { begin, alone }
-}
-
-function sinkOf(file: Incoming, read: (chunk: Uint8Array) => void): PartSink {
-  return {
-    async write(chunk) {
-      await file.write(chunk)
-      read(chunk)
-    },
-    end() {},
-  }
-}
-
-function isJunit(name: string): boolean {
-  return /\.xml$/i.test(name)
-}
-
-function resultOf(summary: ResultSummary, attachments: KeptResult['attachments']): KeptResult {
-  const { verdict, reason, counts, lines, version, exit, cases, measurements, notes, sizeBytes } = summary
-  return { verdict, reason, counts, lines, version, exit, cases, measurements, notes, attachments, sizeBytes }
 }

@@ -6,7 +6,7 @@
  */
 import type { IdKind, RecordHead } from '../domain/event.ts'
 import type { KeptResult, RunEvent } from '../domain/run.ts'
-import { runFlags } from './schema-runs.ts'
+import { lineRunsKept, runFlags } from './schema-runs.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
 /** `note` writes down that an id is used up; `fault` throws for a record that does not fit. */
@@ -57,16 +57,19 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
     case 'run.sent': {
       const deadline = atMs + event.timeoutMs + event.graceMs
       const boot = event.boot === null ? null : Date.parse(event.boot)
-      updateRun(event.run, `state = 'sent', sent = ?, deadline = ?, grace = ?, retries = ?, script = ?, boot = ?`, [
-        atMs,
-        deadline,
-        event.graceMs,
-        event.retries,
-        scriptId(database, event.hash),
-        boot,
-      ])
-      detail(database, event.run, 'mac', event.mac)
-      detail(database, event.run, 'ip', event.ip)
+      updateRun(
+        event.run,
+        `state = 'sent', sent = ?, deadline = ?, grace = ?, retries = ?, script = ?, boot = ?, machine = ?`,
+        [
+          atMs,
+          deadline,
+          event.graceMs,
+          event.retries,
+          scriptId(database, event.hash),
+          boot,
+          machineId(database, event.mac, event.ip),
+        ],
+      )
       return
     }
     case 'run.running':
@@ -76,7 +79,10 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
       updateRun(event.run, 'deadline = ?', [Date.parse(event.deadline)])
       return
     case 'run.closed':
-      updateRun(event.run, `state = 'done', verdict = ?, done = ?, version = ${ownVersion}`, [event.verdict, atMs])
+      updateRun(event.run, `state = 'done', verdict = ?, done = ?, ${noDeadline}, version = ${ownVersion}`, [
+        event.verdict,
+        atMs,
+      ])
       detail(database, event.run, 'reason', event.reason)
       return
     case 'run.uploaded':
@@ -84,7 +90,10 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
       return
     case 'run.cancelled':
     case 'run.expired':
-      updateRun(event.run, 'state = ?, done = ?', [event.type === 'run.cancelled' ? 'cancelled' : 'expired', atMs])
+      updateRun(event.run, `state = ?, done = ?, ${noDeadline}`, [
+        event.type === 'run.cancelled' ? 'cancelled' : 'expired',
+        atMs,
+      ])
       return
     case 'run.waived':
       updateRun(event.run, `flags = flags | ${runFlags.waived}`, [])
@@ -96,6 +105,7 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
     case 'run.removed':
       must(database.run('DELETE FROM run WHERE id = ?', [event.run]), `removes run ${event.run}, which does not exist`)
       database.run('DELETE FROM run_detail WHERE run = ?', [event.run])
+      database.run('DELETE FROM run_line WHERE run = ?', [event.run])
       database.run('DELETE FROM measurement WHERE run = ?', [event.run])
       return
     case 'version.kept':
@@ -163,10 +173,14 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
 /** With a system go its runs and what is expected of it. */
 export function forgetRunsOf(database: Database, system: number): void {
   database.run('DELETE FROM run_detail WHERE run IN (SELECT id FROM run WHERE system = ?)', [system])
+  database.run('DELETE FROM run_line WHERE run IN (SELECT id FROM run WHERE system = ?)', [system])
   database.run('DELETE FROM measurement WHERE run IN (SELECT id FROM run WHERE system = ?)', [system])
   database.run('DELETE FROM run WHERE system = ?', [system])
   database.run('DELETE FROM expected WHERE system = ?', [system])
 }
+
+/** Only what is open has one. */
+const noDeadline = 'deadline = NULL, grace = NULL'
 
 /** What a run counts for that names no version. */
 const ownVersion = 'coalesce(asked, (SELECT s.version FROM system s WHERE s.id = run.system))'
@@ -185,12 +199,18 @@ function upload(
   const version = result.version === null ? undefined : versionId(database, result.version, atMs)
   updateRun(
     run,
-    `state = 'done', verdict = ?, done = ?, infos = ?, warnings = ?, errors = ?,
+    `state = 'done', verdict = ?, done = ?, ${noDeadline}, infos = ?, warnings = ?, errors = ?, exit = ?, size = ?,
      flags = (flags & ${runFlags.waived | runFlags.late}) | ?, version = ${version === undefined ? ownVersion : '?'}`,
-    [verdict, atMs, counts.info, counts.warning, counts.error, flags, ...(version === undefined ? [] : [version])],
+    [
+      ...[verdict, atMs, counts.info, counts.warning, counts.error, result.exit, result.sizeBytes, flags],
+      ...(version === undefined ? [] : [version]),
+    ],
   )
   if (version !== undefined) {
-    database.run('UPDATE system SET version = ? WHERE id = (SELECT system FROM run WHERE id = ?)', [version, run])
+    database.run(
+      'UPDATE system SET version = ?1 WHERE id = (SELECT system FROM run WHERE id = ?2) AND version IS NOT ?1',
+      [version, run],
+    )
   }
   keepDetail(database, run, result)
   database.run('DELETE FROM measurement WHERE run = ?', [run])
@@ -218,29 +238,31 @@ function failedBefore(database: Database, run: number): boolean {
 function keepDetail(database: Database, run: number, result: KeptResult): void {
   const { cases, lines, notes, attachments } = result
   const list = (items: readonly unknown[]) => (items.length > 0 ? JSON.stringify(items) : null)
-  const values = {
-    reason: result.reason === '' ? null : result.reason,
-    exit: result.exit,
-    cases: cases.total > 0 ? JSON.stringify([cases.total, cases.pass, cases.fail, cases.skip, cases.todo]) : null,
-    lines: list(lines.map(({ kind, line, text }) => [kind, line, text])),
-    notes: list(notes),
-    attachments: list(attachments.map(({ name, sizeBytes }) => [name, sizeBytes])),
-    size: result.sizeBytes,
+  const values = [
+    result.reason === '' ? null : result.reason,
+    cases.total > 0 ? JSON.stringify([cases.total, cases.pass, cases.fail, cases.skip, cases.todo]) : null,
+    list(notes),
+    list(attachments.map(({ name, sizeBytes }) => [name, sizeBytes])),
+  ]
+  if (values.every((value) => value === null)) {
+    database.run('UPDATE run_detail SET reason = NULL, cases = NULL, notes = NULL, attachments = NULL WHERE run = ?', [
+      run,
+    ])
+  } else {
+    database.run(
+      `INSERT INTO run_detail (run, reason, cases, notes, attachments) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (run) DO UPDATE SET reason = excluded.reason, cases = excluded.cases, notes = excluded.notes,
+         attachments = excluded.attachments`,
+      [run, ...values],
+    )
   }
-  database.run(
-    `INSERT INTO run_detail (run, reason, exit, cases, lines, notes, attachments, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (run) DO UPDATE SET reason = excluded.reason, exit = excluded.exit, cases = excluded.cases,
-       lines = excluded.lines, notes = excluded.notes, attachments = excluded.attachments, size = excluded.size`,
-    [run, values.reason, values.exit, values.cases, values.lines, values.notes, values.attachments, values.size],
-  )
+  const kept = list(lines.map(({ kind, line, text }) => [kind, line, text]))
+  if (kept === null) database.run('DELETE FROM run_line WHERE run = ?', [run])
+  else database.run('INSERT OR REPLACE INTO run_line (run, lines) VALUES (?, ?)', [run, kept])
+  database.run('DELETE FROM run_line WHERE run <= (SELECT max(run) FROM run_line) - ?', [lineRunsKept])
 }
 
-function detail(
-  database: Database,
-  run: number,
-  column: 'mac' | 'ip' | 'reason' | 'waived',
-  value: string | null,
-): void {
+function detail(database: Database, run: number, column: 'reason' | 'waived', value: string): void {
   database.run(
     `INSERT INTO run_detail (run, ${column}) VALUES (?1, ?2) ON CONFLICT (run) DO UPDATE SET ${column} = ?2`,
     [run, value],
@@ -257,6 +279,11 @@ function scriptId(database: Database, hash: string): number {
   return intern(database, 'script', 'hash', hash, () => database.run('INSERT INTO script (hash) VALUES (?)', [hash]))
 }
 
+function machineId(database: Database, mac: string | null, ip: string | null): number | null {
+  if (mac === null && ip === null) return null
+  return internPair(database, 'machine', ['mac', 'ip'], [mac ?? '', ip ?? ''])
+}
+
 function intern(database: Database, table: string, column: string, text: string, insert: () => void): number {
   const find = () => database.get(`SELECT id FROM ${table} WHERE ${column} = ?`, [text])?.[0]
   const known = find()
@@ -266,9 +293,18 @@ function intern(database: Database, table: string, column: string, text: string,
 }
 
 function measureId(database: Database, name: string, unit: string): number {
-  const find = () => database.get('SELECT id FROM measure WHERE name = ? AND unit = ?', [name, unit])?.[0]
+  return internPair(database, 'measure', ['name', 'unit'], [name, unit])
+}
+
+function internPair(
+  database: Database,
+  table: string,
+  [first, second]: readonly [string, string],
+  values: readonly [string, string],
+): number {
+  const find = () => database.get(`SELECT id FROM ${table} WHERE ${first} = ? AND ${second} = ?`, values)?.[0]
   const known = find()
   if (known !== undefined) return Number(known)
-  database.run('INSERT INTO measure (name, unit) VALUES (?, ?)', [name, unit])
+  database.run(`INSERT INTO ${table} (${first}, ${second}) VALUES (?, ?)`, values)
   return Number(find())
 }

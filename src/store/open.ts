@@ -16,6 +16,7 @@ import { takeLock } from './lock.ts'
 import { createLookups } from './lookups.ts'
 import { createQueries, rememberedOf } from './queries.ts'
 import { createRecall } from './recall.ts'
+import { createRecent, recentKept } from './recent.ts'
 import { createReserve } from './reserve.ts'
 import { createSnapshots } from './snapshot.ts'
 import { makeFolders, startUp } from './startup.ts'
@@ -86,6 +87,9 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
       commit: (actor, decide) => committer.commit(actor, decide),
     })
     committer.onApplied(() => snapshots.consider())
+    const systemOfRun = (run: number) => base.systemOfRun(run)
+    const recent = createRecent({ folder, last: started.seq, log, systemOfRun })
+    committer.onApplied(recent.applied)
     const faults = new Map<string, Degradation>()
     const onFault = (path: string, line: number, reason: string) => {
       if (faults.size >= faultsKept) return
@@ -94,6 +98,7 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
     }
     let closing: Promise<void> | undefined
     const close = async () => {
+      recent.close()
       await snapshots.close()
       try {
         await committer.finish((tx) => tx.emit({ type: 'daemon.stopped' }), daemon)
@@ -111,7 +116,13 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
       get seq() {
         return committer.seq
       },
-      history: (query) => readHistory(folder, query, committer.seq, onFault, (run) => base.getRun(run)?.system.id),
+      history(query) {
+        const [system, ...others] = query.systems ?? []
+        if (query.recent === true && system !== undefined && others.length === 0) {
+          return recent.find(system, query.limit ?? recentKept)
+        }
+        return readHistory(folder, query, committer.seq, onFault, systemOfRun)
+      },
       degradations() {
         const refusal = journal.refusal()
         const held = recall.describe()

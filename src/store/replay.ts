@@ -3,11 +3,11 @@
  * `repair` all come through here. Source: DESIGN "State".
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { JournalRecord } from '../domain/event.ts'
 import { applyRecord } from './apply.ts'
 import { createSchema, schemaOf, schemaVersion, seqOf } from './schema.ts'
-import { type Database, openDatabase } from './sqlite.ts'
+import { allocateFile, type Database, openDatabase } from './sqlite.ts'
 
 /** Records applied in one transaction, and without a turn of the event loop. */
 const transactionRecords = 500
@@ -21,18 +21,26 @@ export interface SnapshotFile {
   readonly schema: number
 }
 
+/** Bytes of a file that are read and hashed in one go. */
+const chunkBytes = 4 * 1024 * 1024
+
 /** An empty state at record 0. */
 export async function emptyState(): Promise<Database> {
-  const database = await openDatabase()
-  createSchema(database)
-  return database
+  const fresh = await openDatabase()
+  createSchema(fresh)
+  const image = fresh.export()
+  fresh.close()
+  // Opened once more, so that it has room to grow into.
+  const bytes = allocateFile(image.length)
+  bytes.set(image)
+  return openDatabase(bytes)
 }
 
 /** The state in a snapshot; undefined if its bytes are not those that were written down, or of another schema. */
 export async function loadSnapshot(file: SnapshotFile): Promise<Database | undefined> {
   if (file.schema !== schemaVersion) return undefined
-  const bytes = await readFile(file.path)
-  if (bytes.length !== file.sizeBytes || sha256(bytes) !== file.sha256) return undefined
+  const bytes = allocateFile(file.sizeBytes)
+  if ((await readFileInto(file.path, bytes)) !== file.sha256) return undefined
   const database = await openDatabase(bytes)
   if (schemaOf(database) === schemaVersion && seqOf(database) === file.seq) return database
   database.close()
@@ -62,4 +70,38 @@ export async function replay(database: Database, records: AsyncIterable<JournalR
 
 export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Hex SHA-256 of a file, read piece by piece. */
+export async function sha256File(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  const handle = await open(path, 'r')
+  try {
+    const chunk = Buffer.alloc(chunkBytes)
+    for (;;) {
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null)
+      if (bytesRead === 0) return hash.digest('hex')
+      hash.update(chunk.subarray(0, bytesRead))
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Fills `bytes` with the file, which has to have that very length; resolves with its hex SHA-256, undefined if it has not. */
+async function readFileInto(path: string, bytes: Uint8Array): Promise<string | undefined> {
+  const hash = createHash('sha256')
+  const handle = await open(path, 'r')
+  try {
+    if ((await handle.stat()).size !== bytes.length) return undefined
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesRead } = await handle.read(bytes, at, Math.min(chunkBytes, bytes.length - at), at)
+      if (bytesRead === 0) return undefined
+      hash.update(bytes.subarray(at, at + bytesRead))
+      at += bytesRead
+    }
+    return hash.digest('hex')
+  } finally {
+    await handle.close()
+  }
 }

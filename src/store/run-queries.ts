@@ -4,18 +4,20 @@
  * Part of `Queries` (`store.ts`), inside a decision and outside. Overviews that add up many runs (matrix, comparison,
  * trends) have statements of their own beside these. Times are ms since the epoch. Source: `schema-runs.ts`.
  */
-import type { KeptLine } from '../domain/run.ts'
-import type { Verdict } from '../domain/verdict.ts'
+import { runStates, type Verdict } from '../domain/verdict.ts'
+import { readDetail } from './run-detail.ts'
 import {
+  type BriefRun,
   type DeliveryRow,
   type LatestRun,
+  type MeasurementRow,
   type Named,
-  numberOf,
   type RunDetail,
   type RunFilter,
   type RunRow,
   type TestRow,
   textOf,
+  toBrief,
   toLatest,
   toRun,
   toTest,
@@ -24,6 +26,7 @@ import {
   type VersionRow,
   type WebhookRow,
 } from './run-rows.ts'
+import { lineRunsKept } from './schema-runs.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
 export interface RunQueries {
@@ -38,14 +41,25 @@ export interface RunQueries {
   /** The last version a result of the system named. */
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
+  systemOfRun(run: number): number | undefined
   getDetail(run: number): RunDetail
+  /** What these runs measured. */
+  measurementsOf(runs: readonly number[]): MeasurementRow[]
+  /** Why its verdict, without the rest of the detail: lists show it in each row. */
+  reasonOf(run: number): string | null
+  /** Who got it; undefined where it was not sent, or neither is known. */
+  machineOf(run: number): { readonly mac: string | null; readonly ip: string | null } | undefined
   /** Newest first. */
   runs(filter: RunFilter): RunRow[]
+  /** What lists are ordered and chosen by, newest first; some 2 µs a row. */
+  briefRuns(filter: RunFilter): BriefRun[]
   countRuns(filter: Omit<RunFilter, 'limit' | 'before'>): number
   /** Waiting runs of these systems in the order in which they are handed out: retries, then the oldest. */
   requestedOf(systems: readonly number[], limit: number): RunRow[]
   /** Open runs of one state, oldest first. */
   openRuns(state: 'requested' | 'sent' | 'running', limit?: number): RunRow[]
+  /** Systems that have a run in one of these states. */
+  openSystems(states: readonly ('requested' | 'sent' | 'running')[]): Set<number>
   countOpen(): { readonly requested: number; readonly sent: number; readonly running: number }
   /** Sent or running runs past their deadline; none is, less than its grace after `readyMs`. */
   overdueRuns(nowMs: number, readyMs: number, limit: number): RunRow[]
@@ -60,6 +74,9 @@ export interface RunQueries {
   nextRun(run: RunRow): RunRow | undefined
   /** The latest done run of each system and test for the version; of one system, or all. By their ids. */
   latestOf(version: number, system?: number): LatestRun[]
+  /** The same in order of system and test, from the pair after `after`, at most `limit`. */
+  latestAfter(version: number, after: { readonly system: number; readonly test: number }, limit: number): LatestRun[]
+  latestRun(version: number, system: number, test: number): LatestRun | undefined
   /** Expected by suites: (system, test) pairs of a version. */
   expectedOf(version: number): { readonly system: Named; readonly test: Named; readonly suite: string }[]
   /** Those of them without a result: no run of the version that is done (RUNS "Results"). */
@@ -80,12 +97,12 @@ const runColumns = `r.id, r.system, s.name, r.test, t.name, r.version, v.name, r
   r.flags, r.requested, r.sent, r.done, r.deadline, r.grace, r.retries, r.boot, c.hash, r.infos, r.warnings, r.errors`
 const runTables = `run r JOIN system s ON s.id = r.system JOIN test t ON t.id = r.test
   LEFT JOIN version v ON v.id = r.version LEFT JOIN script c ON c.id = r.script`
+const briefColumns = `r.id, r.system, r.test, r.version, r.state, r.verdict, coalesce(r.done, r.sent, r.requested),
+  r.done - r.sent, r.errors`
 const versionColumns = 'id, name, at, kept'
 const webhookColumns = 'w.id, w.url, w.events, w.secret, w.at'
 /** More rows than any page or command shows at once. */
 const rowsMax = 1_000_000
-/** Runs whose lines a search looks through: some 10 ms. */
-const searchedMax = 50_000
 
 export function createRunQueries(database: Database): RunQueries {
   const { get, all } = database
@@ -102,6 +119,24 @@ export function createRunQueries(database: Database): RunQueries {
       test: { id: Number(test), name: String(testName) },
       suite: String(suite),
     }))
+  const named = (table: 'system' | 'test') => {
+    const known = new Map<number, Named>()
+    return (id: number): Named => {
+      const found = known.get(id) ?? { id, name: String(get(`SELECT name FROM ${table} WHERE id = ?`, [id])?.[0]) }
+      known.set(id, found)
+      return found
+    }
+  }
+  /** Of the index alone, with names that the rows share: overviews keep 100,000 of them. */
+  const latest = (where: string, values: readonly SqlValue[], limit = rowsMax): LatestRun[] => {
+    const [system, test] = [named('system'), named('test')]
+    // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
+    return all(
+      `SELECT system, test, max(id), verdict, flags FROM run WHERE version = ?1 ${where} AND verdict IS NOT NULL
+       GROUP BY system, test LIMIT ?${values.length + 1}`,
+      [...values, limit],
+    ).map((row) => toLatest(row, system(Number(row[0])), test(Number(row[1]))))
+  }
   return {
     findTest: (name) => all('SELECT id, name, available FROM test WHERE name = ?', [name]).map(toTest)[0],
     getTest: (id) => all('SELECT id, name, available FROM test WHERE id = ?', [id]).map(toTest)[0],
@@ -115,10 +150,41 @@ export function createRunQueries(database: Database): RunQueries {
         system,
       ]).map(toVersion)[0],
     getRun: (id) => oneRun('WHERE r.id = ?', [id]),
+    systemOfRun: (run) => {
+      const system = get('SELECT system FROM run WHERE id = ?', [run])?.[0]
+      return typeof system === 'number' ? system : undefined
+    },
     getDetail: (run) => readDetail(database, run),
+    measurementsOf: (runs) =>
+      all(
+        `SELECT m.run, n.name, n.unit, m.value FROM json_each(?) r JOIN measurement m ON m.run = r.value
+         JOIN measure n ON n.id = m.measure`,
+        [JSON.stringify(runs)],
+      ).map(([run, name, unit, value]) => ({
+        run: Number(run),
+        name: String(name),
+        unit: String(unit),
+        value: Number(value),
+      })),
+    reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
+    machineOf: (run) => {
+      const row = get('SELECT m.mac, m.ip FROM run r JOIN machine m ON m.id = r.machine WHERE r.id = ?', [run])
+      return row && { mac: textOf(row[0]) || null, ip: textOf(row[1]) || null }
+    },
     runs(filter) {
       const { where, values } = conditions(filter)
-      return runsWhere(`${where} ORDER BY r.id DESC LIMIT ?`, [...values, Math.min(filter.limit, rowsMax)])
+      // Ids first: what has to be sorted is then numbers out of an index, not whole rows.
+      return runsWhere(
+        `WHERE r.id IN (SELECT r.id FROM run r ${where} ORDER BY r.id DESC LIMIT ?) ORDER BY r.id DESC`,
+        [...values, Math.min(filter.limit, rowsMax)],
+      )
+    },
+    briefRuns(filter) {
+      const { where, values } = conditions(filter)
+      return all(`SELECT ${briefColumns} FROM run r ${where} ORDER BY r.id DESC LIMIT ?`, [
+        ...values,
+        Math.min(filter.limit, rowsMax),
+      ]).map(toBrief)
     },
     countRuns(filter) {
       const { where, values } = conditions(filter)
@@ -126,12 +192,20 @@ export function createRunQueries(database: Database): RunQueries {
     },
     requestedOf: (systems, limit) =>
       runsWhere(
-        `WHERE r.state = 'requested' AND r.system IN (${systems.map(() => '?').join(', ')})
+        `WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
          ORDER BY r.attempt = 1, r.id LIMIT ?`,
         [...systems, limit],
       ),
     openRuns: (state, limit = rowsMax) =>
       runsWhere(`WHERE r.state = ? AND ${isOpen} ORDER BY r.id LIMIT ?`, [state, limit]),
+    openSystems: (states) => {
+      const wanted = states.map(() => '?').join(', ')
+      return new Set(
+        all(`SELECT DISTINCT r.system FROM run r WHERE r.state IN (${wanted}) AND ${isOpen}`, states).map(([id]) =>
+          Number(id),
+        ),
+      )
+    },
     countOpen() {
       const counts = { requested: 0, sent: 0, running: 0 }
       for (const [state, rows] of all(`SELECT r.state, count(*) FROM run r WHERE ${isOpen} GROUP BY r.state`)) {
@@ -140,11 +214,11 @@ export function createRunQueries(database: Database): RunQueries {
       return counts
     },
     overdueRuns: (nowMs, readyMs, limit) =>
-      runsWhere(`WHERE r.state IN ('sent', 'running') AND max(r.deadline, ?2 + r.grace) < ?1 ORDER BY r.id LIMIT ?3`, [
-        nowMs,
-        readyMs,
-        limit,
-      ]),
+      runsWhere(
+        `WHERE r.state IN ('sent', 'running') AND ${isOpen} AND max(r.deadline, ?2 + r.grace) < ?1
+         ORDER BY r.id LIMIT ?3`,
+        [nowMs, readyMs, limit],
+      ),
     runsAfter: (after, limit) => runsWhere('WHERE r.id > ? ORDER BY r.id LIMIT ?', [after, limit]),
     attemptsOf: (group) =>
       runsWhere(`WHERE r.id = ?1 OR r.id IN (SELECT id FROM run WHERE grp = ?1 AND attempt > 1) ORDER BY r.id`, [
@@ -154,28 +228,23 @@ export function createRunQueries(database: Database): RunQueries {
       runsWhere(`WHERE r.system = ? AND r.state = 'done' ORDER BY r.id DESC LIMIT ?`, [system, limit]),
     previousRun: (run, wanted) =>
       oneRun(
-        `WHERE r.test = ? AND r.system = ? AND r.id < ? AND r.grp <> ? AND r.state = 'done'
+        `WHERE +r.test = ? AND r.system = ? AND r.id < ? AND r.grp <> ? AND r.state = 'done'
          AND r.verdict IN (${wanted.map(() => '?').join(', ')}) ORDER BY r.id DESC`,
         [run.test.id, run.system.id, run.id, run.group, ...wanted],
       ),
     nextRun: (run) =>
-      oneRun('WHERE r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
+      oneRun('WHERE +r.test = ? AND r.system = ? AND r.id > ? ORDER BY r.id', [run.test.id, run.system.id, run.id]),
     latestOf: (version, system) =>
-      // max(id) makes the bare columns those of its row (sqlite.org/lang_select.html, "Bare columns in an aggregate").
-      all(
-        `SELECT l.system, s.name, l.test, t.name, l.run, l.verdict, l.flags FROM (
-           SELECT system, test, max(id) AS run, verdict, flags FROM run
-           WHERE version = ?1 ${system === undefined ? '' : 'AND system = ?2'} AND verdict IS NOT NULL
-           GROUP BY system, test) l
-         JOIN system s ON s.id = l.system JOIN test t ON t.id = l.test`,
-        system === undefined ? [version] : [version, system],
-      ).map(toLatest),
+      latest(system === undefined ? '' : 'AND system = ?2', system === undefined ? [version] : [version, system]),
+    latestAfter: (version, after, limit) =>
+      latest('AND (system, test) > (?2, ?3)', [version, after.system, after.test], limit),
+    latestRun: (version, system, test) => latest('AND system = ?2 AND test = ?3', [version, system, test])[0],
     expectedOf: (version) => expected(version, ''),
     missingOf: (version) =>
       expected(
         version,
         `AND NOT EXISTS (SELECT 1 FROM run r WHERE r.version = e.version AND r.system = e.system AND r.test = e.test
-           AND r.state = 'done')`,
+           AND r.verdict IS NOT NULL)`,
       ),
     sickOf: (system) => {
       const reason = get('SELECT sick FROM system WHERE id = ?', [system])?.[0]
@@ -187,18 +256,32 @@ export function createRunQueries(database: Database): RunQueries {
         reason: String(reason),
       })),
     searchLines(words, limit) {
-      const newest = Number(get('SELECT max(run) FROM run_detail')?.[0] ?? 0)
-      const rows = all(
-        `SELECT run, lines, reason FROM run_detail WHERE run > ? AND (instr(lower(lines), ?) OR instr(lower(reason), ?))
-         ORDER BY run DESC LIMIT ?`,
-        [newest - searchedMax, words, words, limit],
-      )
-      return rows.flatMap(([id, lines, reason]) => {
-        const run = oneRun('WHERE r.id = ?', [id ?? null])
-        const kept = typeof lines === 'string' ? (JSON.parse(lines) as [string, number, string][]) : []
+      const newest = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
+      const since = newest - lineRunsKept
+      // LIKE is what looks at letters of either case without a copy of the text.
+      const like = `%${words.replace(/[\\%_]/g, '\\$&')}%`
+      const texts = new Map<number, string>()
+      for (const [run, lines] of all(
+        `SELECT run, lines FROM run_line WHERE run > ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
+        [since, like, limit],
+      )) {
+        const kept = JSON.parse(String(lines)) as [string, number, string][]
         const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
-        return run ? [{ run, text: line ?? String(reason ?? '') }] : []
-      })
+        if (line !== undefined) texts.set(Number(run), line)
+      }
+      for (const [run, reason] of all(
+        `SELECT run, reason FROM run_detail WHERE run > ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
+        [since, like, limit],
+      )) {
+        if (!texts.has(Number(run))) texts.set(Number(run), String(reason))
+      }
+      return [...texts]
+        .sort(([a], [b]) => b - a)
+        .slice(0, limit)
+        .flatMap(([id, text]) => {
+          const run = oneRun('WHERE r.id = ?', [id])
+          return run ? [{ run, text }] : []
+        })
     },
     runSecret: () => get('SELECT value FROM secret')?.[0] as string | undefined,
     listWebhooks: () => all(`SELECT ${webhookColumns} FROM webhook w ORDER BY w.id`).map(toWebhook),
@@ -217,7 +300,7 @@ export function createRunQueries(database: Database): RunQueries {
   }
 }
 
-/** As the partial index has it. */
+/** As the partial index has it; SQLite uses it for statements that hold this very term, whatever else follows. */
 const isOpen = `r.state IN ('requested', 'sent', 'running')`
 
 function conditions(filter: Omit<RunFilter, 'limit'>): { where: string; values: SqlValue[] } {
@@ -230,40 +313,12 @@ function conditions(filter: Omit<RunFilter, 'limit'>): { where: string; values: 
   if (filter.system !== undefined) add('r.system = ?', filter.system)
   if (filter.test !== undefined) add('r.test = ?', filter.test)
   if (filter.version !== undefined) add('r.version = ?', filter.version)
-  if (filter.states) add(`r.state IN (${filter.states.map(() => '?').join(', ')})`, ...filter.states)
+  if (filter.states) {
+    add(`r.state IN (${filter.states.map(() => '?').join(', ')})`, ...filter.states)
+    if (filter.states.every((state) => runStates[state].open)) add(isOpen)
+  }
   if (filter.verdicts) add(`r.verdict IN (${filter.verdicts.map(() => '?').join(', ')})`, ...filter.verdicts)
   if (filter.sinceMs !== undefined) add('r.requested >= ?', filter.sinceMs)
   if (filter.before !== undefined) add('r.id < ?', filter.before)
   return { where: parts.length > 0 ? `WHERE ${parts.join(' AND ')}` : '', values }
-}
-
-function readDetail(database: Database, run: number): RunDetail {
-  const row = database.get(
-    'SELECT reason, exit, cases, lines, notes, attachments, waived, mac, ip, size FROM run_detail WHERE run = ?',
-    [run],
-  )
-  const [reason, exit, cases, lines, notes, attachments, waived, mac, ip, size] = row ?? []
-  const list = <T>(text: SqlValue | undefined): T[] => (typeof text === 'string' ? (JSON.parse(text) as T[]) : [])
-  const [total = 0, pass = 0, fail = 0, skip = 0, todo = 0] = list<number>(cases)
-  const measured = database.all(
-    `SELECT n.name, m.value, n.unit FROM measurement m JOIN measure n ON n.id = m.measure WHERE m.run = ? ORDER BY n.id`,
-    [run],
-  )
-  return {
-    reason: textOf(reason),
-    exit: numberOf(exit),
-    cases: { total, pass, fail, skip, todo },
-    lines: list<[KeptLine['kind'], number, string]>(lines).map(([kind, line, text]) => ({ kind, line, text })),
-    notes: list<string>(notes),
-    attachments: list<[string, number]>(attachments).map(([name, sizeBytes]) => ({ name, sizeBytes })),
-    waived: textOf(waived),
-    mac: textOf(mac),
-    ip: textOf(ip),
-    sizeBytes: numberOf(size),
-    measurements: measured.map(([name, value, unit]) => ({
-      name: String(name),
-      value: Number(value),
-      unit: String(unit),
-    })),
-  }
 }

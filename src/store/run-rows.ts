@@ -4,7 +4,7 @@
  * Times are ms since the epoch. What can be asked is `run-queries.ts`. Source: `schema-runs.ts`.
  */
 import type { CaseCounts, KeptLine, WebhookKind } from '../domain/run.ts'
-import type { RunState, Verdict } from '../domain/verdict.ts'
+import { type RunState, type Verdict, verdictNames } from '../domain/verdict.ts'
 import { runFlags } from './schema-runs.ts'
 import type { Row, SqlValue } from './sqlite.ts'
 
@@ -57,6 +57,20 @@ export interface RunRow {
   readonly counts: { readonly info: number; readonly warning: number; readonly error: number }
 }
 
+/** What of a run a list is ordered by. */
+export interface BriefRun {
+  readonly id: number
+  readonly system: number
+  readonly test: number
+  readonly version: number | null
+  readonly state: RunState
+  readonly verdict: Verdict | null
+  /** When it was done, else sent, else requested. */
+  readonly whenMs: number
+  readonly tookMs: number | null
+  readonly errors: number
+}
+
 /** Texts of a run; everything empty where there are none. */
 export interface RunDetail {
   readonly reason: string | null
@@ -71,6 +85,13 @@ export interface RunDetail {
   readonly ip: string | null
   readonly sizeBytes: number | null
   readonly measurements: readonly { readonly name: string; readonly value: number; readonly unit: string }[]
+}
+
+export interface MeasurementRow {
+  readonly run: number
+  readonly name: string
+  readonly unit: string
+  readonly value: number
 }
 
 /** What of a done run an overview needs. */
@@ -139,14 +160,29 @@ export function toWebhook([id, url, events, secret, at]: Row): WebhookRow {
   }
 }
 
-export function toLatest([system, systemName, test, testName, run, verdict, flags]: Row): LatestRun {
+/** The verdict is the word of the table, so that rows that are kept share it. */
+export function toLatest([, , run, verdict, flags]: Row, system: Named, test: Named): LatestRun {
   return {
     run: Number(run),
-    system: { id: Number(system), name: String(systemName) },
-    test: { id: Number(test), name: String(testName) },
-    verdict: verdict as Verdict,
+    system,
+    test,
+    verdict: verdictNames.find((name) => name === verdict) ?? 'pass',
     waived: (Number(flags) & runFlags.waived) !== 0,
     flaky: (Number(flags) & runFlags.flaky) !== 0,
+  }
+}
+
+export function toBrief([id, system, test, version, state, verdict, when, took, errors]: Row): BriefRun {
+  return {
+    id: Number(id),
+    system: Number(system),
+    test: Number(test),
+    version: numberOf(version),
+    state: state as RunState,
+    verdict: verdict as Verdict | null,
+    whenMs: Number(when),
+    tookMs: numberOf(took),
+    errors: Number(errors),
   }
 }
 

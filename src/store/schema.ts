@@ -9,7 +9,7 @@ import { runTables } from './schema-runs.ts'
 import type { Database } from './sqlite.ts'
 
 /** Raise it with every change below, and with every change of what `apply.ts` writes. */
-export const schemaVersion = 2
+export const schemaVersion = 3
 
 /** `PRAGMA application_id`: "PXEM", so that `file` and a restore can tell what this is. */
 const applicationId = 0x5058454d

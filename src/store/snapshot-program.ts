@@ -5,12 +5,11 @@
  * says on stdout what it wrote (`SnapshotAnswer`). It never renames and never touches the journal; who started it does.
  * Argument: `SnapshotTask` as JSON. Source: DESIGN "State" (snapshot).
  */
-import { readFileSync } from 'node:fs'
 import { setPriority } from 'node:os'
 import { dirname } from 'node:path'
 import { realDisk, reasonOf, writeAll } from './disk.ts'
 import { dataFolder } from './folder.ts'
-import { emptyState, loadSnapshot, replay, type SnapshotFile, sha256 } from './replay.ts'
+import { emptyState, loadSnapshot, replay, type SnapshotFile, sha256, sha256File } from './replay.ts'
 import { schemaVersion } from './schema.ts'
 import { listSegments } from './segment.ts'
 import { readRecords } from './survey.ts'
@@ -54,7 +53,7 @@ export async function makeSnapshot(task: SnapshotTask): Promise<SnapshotAnswer> 
     await file.close()
   }
   await realDisk.syncFolder(dirname(task.path))
-  if (sha256(readFileSync(task.path)) !== sum) throw new Error(`${task.path} does not read back as it was written`)
+  if ((await sha256File(task.path)) !== sum) throw new Error(`${task.path} does not read back as it was written`)
   return { sha256: sum, sizeBytes: bytes.length, schema: schemaVersion }
 }
 

@@ -7,7 +7,7 @@
  * nothing relies on. Two snapshots and all segments after the older one always stay. Source: DESIGN "State" (snapshot).
  */
 import { existsSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { startProcess } from '../assets.ts'
 import type { Actor } from '../domain/event.ts'
@@ -15,7 +15,7 @@ import type { Log } from '../log.ts'
 import { type Disk, reasonOf } from './disk.ts'
 import type { FileJournal } from './file-journal.ts'
 import type { DataFolder } from './folder.ts'
-import { type SnapshotFile, sha256 } from './replay.ts'
+import { type SnapshotFile, sha256File } from './replay.ts'
 import { reserveBytes } from './reserve.ts'
 import { listSegments } from './segment.ts'
 import type { SnapshotAnswer, SnapshotTask } from './snapshot-program.ts'
@@ -220,7 +220,7 @@ async function identify(
   const { size } = await stat(path)
   const likely = made.filter((one) => one.sizeBytes === size && one.seq <= last)
   if (likely.length === 0) return null
-  const sum = sha256(await readFile(path))
+  const sum = await sha256File(path)
   const found = likely.find((one) => one.sha256 === sum)
   if (!found) return null
   const { seq, sizeBytes, schema } = found

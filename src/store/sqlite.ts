@@ -24,6 +24,30 @@ export interface Database {
   close(): void
 }
 
+/**
+ * Room behind the bytes of a database, so that it grows in place: sql.js else copies the whole file for each eighth that
+ * it grows by, and both copies are there until the next garbage collection. Untouched, it is address space and no memory.
+ */
+const roomBytes = 512 * 1024 * 1024
+/** Pages kept by SQLite: the ends of all indexes that a commit of a busy lab touches. */
+const cacheKib = 8 * 1024
+
+/**
+ * Bytes to read an SQLite file into, for `openDatabase`, which takes them over. Where so much address space cannot be
+ * had they have no room, and the database grows by copying.
+ */
+export function allocateFile(sizeBytes: number): Uint8Array {
+  let whole: Uint8Array
+  try {
+    whole = new Uint8Array(sizeBytes + roomBytes)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    whole = new Uint8Array(sizeBytes)
+  }
+  // The file system inside sql.js makes its own copy by `slice`, and uses what lies behind the end before it copies again.
+  return Object.defineProperty(whole.subarray(0, sizeBytes), 'slice', { value: () => whole })
+}
+
 type Engine = Awaited<ReturnType<typeof initSqlJs>>
 
 let engine: Promise<Engine> | undefined
@@ -39,6 +63,7 @@ export async function openDatabase(bytes?: Uint8Array): Promise<Database> {
     // Nobody else can open it: without this each statement asks the file layer for its locks, a third of its time.
     opened.run('PRAGMA locking_mode=EXCLUSIVE')
     opened.run('PRAGMA foreign_keys=ON')
+    opened.run(`PRAGMA cache_size=-${cacheKib}`)
   } catch (error) {
     opened.close()
     throw error

@@ -124,6 +124,8 @@ export interface HistoryQuery {
   readonly after?: number
   /** At most so many, the newest ones; in ascending order. */
   readonly limit?: number
+  /** For a page of one system: only what is found at once, in the newest part of the journal (`recent.ts`). */
+  readonly recent?: boolean
 }
 
 export interface Store {

@@ -9,6 +9,7 @@
 import type { RemoteInfo, Socket } from 'node:dgram'
 import { type Client, type ClientKey, clientKey } from './client.ts'
 import type { Line, Running } from './engine.ts'
+import { Outbox } from './outbox.ts'
 import { errorCodes, formatError, opcodes } from './packet.ts'
 import { bindFreePort, openSocket, type PortRange, widenBuffers } from './sockets.ts'
 
@@ -23,10 +24,12 @@ export class TransferPort {
   readonly shared: boolean
   /** Whether the connected socket is in use. */
   connected = false
+  readonly outbox: Outbox
 
-  constructor(socket: Socket, shared: boolean) {
+  constructor(socket: Socket, shared: boolean, outbox: Outbox) {
     this.socket = socket
     this.shared = shared
+    this.outbox = outbox
     const { address, port } = socket.address()
     this.address = address
     this.port = port
@@ -85,11 +88,11 @@ class PortLine implements Line {
   }
 
   send(packet: Buffer): void {
-    this.#port.socket.send(packet, this.#client.port, this.#client.address)
+    this.#port.outbox.send(this.#port.socket, packet, this.#client)
   }
 
   queued(): boolean {
-    return this.#port.socket.getSendQueueCount() > 0
+    return this.#port.outbox.waiting || this.#port.socket.getSendQueueCount() > 0
   }
 
   close(): void {
@@ -150,6 +153,7 @@ export class PortPool {
   readonly #portsMax: number
   readonly #shared: boolean
   readonly #ports: TransferPort[] = []
+  readonly #outbox = new Outbox()
   #next = 0
   #exhausted = false
   /** Which port (index + 1) a client had last, by a hash of its key: two clients in one place only cost a step more. */
@@ -184,6 +188,7 @@ export class PortPool {
   }
 
   close(): void {
+    this.#outbox.flush()
     for (const port of this.#ports.splice(0)) port.close()
   }
 
@@ -245,10 +250,10 @@ export class PortPool {
 
   #bind(): TransferPort | undefined {
     const socket = bindFreePort(this.#address, this.#range, this.#ports.length)
-    if (!socket || !this.#shared) return socket && new TransferPort(socket, false)
+    if (!socket || !this.#shared) return socket && new TransferPort(socket, false, this.#outbox)
     const { port } = socket.address()
     socket.close()
-    return new TransferPort(openSocket(this.#address, port, true), true)
+    return new TransferPort(openSocket(this.#address, port, true), true, this.#outbox)
   }
 }
 

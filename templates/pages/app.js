@@ -19,7 +19,10 @@
 
   // Live
 
-  const parts = (root) => new Map([...root.querySelectorAll('[data-live]')].map((part) => [part.dataset.live, part]))
+  const parts = (root, kinds) =>
+    new Map(
+      kinds.flatMap((kind) => [...root.querySelectorAll(`[data-${kind}]`)].map((part) => [part.dataset[kind], part])),
+    )
   const rowsOf = (map) => [...map.keys()].filter((key) => key.startsWith('system-'))
   /** Text and links decide whether a part differs; ages alone do not, they are counted here. */
   const essence = (part) => {
@@ -33,6 +36,8 @@
   let gathering
   let fetching = false
   let again = false
+  /** Whether the parts that change only at the end (`data-end`) are to be swapped too. */
+  let ended = false
 
   const refresh = async () => {
     gathering = undefined
@@ -45,8 +50,16 @@
       const url = new URL(location.href)
       url.hash = ''
       url.searchParams.set('fragment', '')
+      const whole = ended
+      // A log is not fetched again and again: its lines come by its own stream.
+      if (!whole && logOf()) url.searchParams.set('log', 'off')
+      if (whole && !url.searchParams.has('from')) url.searchParams.set('from', 'end')
       const answer = await fetch(url, { headers: { accept: 'text/html' }, cache: 'no-store' })
-      if (answer.ok) swap(await answer.text(), answer.headers.get('x-page-title'))
+      if (answer.ok) {
+        const text = await answer.text()
+        if (whole) ended = false
+        swap(text, answer.headers.get('x-page-title'), whole ? ['live', 'end'] : ['live'])
+      }
     } catch {
       // The server is away: the event stream comes back by itself, and the page is fetched then.
     } finally {
@@ -62,10 +75,10 @@
     gathering ??= setTimeout(refresh, gatherMs)
   }
 
-  const swap = (html, title) => {
+  const swap = (html, title, kinds) => {
     const fresh = new DOMParser().parseFromString(`<main>${html}</main>`, 'text/html')
-    const now = parts(main)
-    const then = parts(fresh)
+    const now = parts(main, kinds)
+    const then = parts(fresh, kinds)
     for (const [key, part] of now) {
       const next = then.get(key)
       if (!next || essence(next) === essence(part)) continue
@@ -73,8 +86,12 @@
       if (part.contains(document.activeElement) && document.activeElement.matches('input, select')) continue
       const open = [...part.querySelectorAll('details')].map((details) => details.open)
       const focused = [...part.querySelectorAll('a, button, summary')].indexOf(document.activeElement)
+      const box = part.querySelector('[data-log]')
+      const place = box && { top: box.scrollTop, end: isAtEnd(box) }
       part.className = next.className
       part.replaceChildren(...next.childNodes)
+      const log = place && part.querySelector('[data-log]')
+      if (log) log.scrollTop = place.end ? log.scrollHeight : place.top
       part.querySelectorAll('details').forEach((details, at) => {
         if (open[at] !== undefined) details.open = open[at]
       })
@@ -144,6 +161,117 @@
     })
   }
 
+  // Logs: kinds of lines shown and hidden at once, and the lines of a running test as they come
+
+  /** Lines that a page holds of a log that goes on; the oldest make room. */
+  const linesMax = 5_000
+  /** Within this of its end a log follows what comes. */
+  const nearEndPx = 48
+
+  const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < nearEndPx
+  const logOf = () => main.querySelector('[data-log][data-show]')
+  const toggles = () => [...main.querySelectorAll('[data-toggle]')]
+  const kindOf = (letter) =>
+    main.querySelector(`[data-toggle="${letter}"] [data-count]`)?.dataset.count
+  const urlOfShow = (show) => {
+    const url = new URL(location.href)
+    url.hash = ''
+    url.searchParams.delete('from')
+    if (show === '') url.searchParams.delete('show')
+    else url.searchParams.set('show', show)
+    return url.href
+  }
+  const showKinds = (log, show) => {
+    log.dataset.show = show
+    const shown = [...show].map((letter) => `line-${kindOf(letter)}`)
+    for (const line of log.children) line.hidden = show !== '' && !shown.includes(line.className)
+    const letters = toggles().map((link) => link.dataset.toggle)
+    for (const link of toggles()) {
+      const own = link.dataset.toggle
+      const on = own === '' ? show === '' : show.includes(own)
+      if (on) link.setAttribute('aria-current', 'true')
+      else link.removeAttribute('aria-current')
+      link.href = urlOfShow(own === '' ? '' : letters.filter((each) => each !== '' && show.includes(each) !== (each === own)).join(''))
+    }
+  }
+  main.addEventListener('click', (event) => {
+    const link = event.target.closest?.('[data-toggle]')
+    const log = logOf()
+    // Where not every line is here the server filters: then it is a link like any other.
+    if (!link || log?.dataset.whole === undefined || event.ctrlKey || event.metaKey || event.shiftKey) return
+    event.preventDefault()
+    const show = new URL(link.href).searchParams.get('show') ?? ''
+    history.pushState(null, '', urlOfShow(show))
+    showKinds(log, show)
+  })
+  addEventListener('popstate', () => {
+    const log = logOf()
+    if (log?.dataset.whole !== undefined) showKinds(log, new URL(location.href).searchParams.get('show') ?? '')
+  })
+
+  const countUp = (kind, by) => {
+    for (const each of main.querySelectorAll(`[data-count="${kind}"]`)) {
+      const count = Number(each.textContent.replace(/\D/g, '')) + by
+      each.textContent = String(count).replace(/\B(?=(\d{3})+$)/g, ',')
+    }
+  }
+  const lineElement = ({ number, kind, text }, hidden) => {
+    const line = document.createElement('li')
+    line.id = `L${number}`
+    if (kind !== '') line.className = `line-${kind}`
+    line.hidden = hidden
+    const anchor = document.createElement('a')
+    anchor.href = `#L${number}`
+    anchor.textContent = number
+    const words = document.createElement('span')
+    words.textContent = text
+    line.append(anchor, words)
+    return line
+  }
+  let tail
+  const followLog = () => {
+    tail?.close()
+    tail = undefined
+    const log = logOf()
+    if (log?.dataset.tail === undefined || document.hidden) return
+    let last = Number(log.dataset.after.split(':')[1])
+    tail = new EventSource(`${log.dataset.tail}?after=${log.dataset.after}`)
+    const own = tail
+    own.addEventListener('lines', (event) => {
+      // What came twice, because a connection broke in the middle of a burst, is here already.
+      const lines = JSON.parse(event.data).filter(({ number }) => number > last)
+      log.dataset.after = event.lastEventId
+      if (lines.length === 0) return
+      last = lines.at(-1).number
+      const pinned = isAtEnd(log)
+      const shown = [...log.dataset.show].map(kindOf)
+      log.append(...lines.map((line) => lineElement(line, shown.length > 0 && !shown.includes(line.kind))))
+      for (const { kind } of lines) if (kind !== '') countUp(kind, 1)
+      main.querySelector('[data-nothing]')?.remove()
+      if (log.childElementCount > linesMax) {
+        delete log.dataset.whole
+        while (log.childElementCount > linesMax) log.firstElementChild.remove()
+      }
+      if (pinned) log.scrollTop = log.scrollHeight
+    })
+    own.addEventListener('end', () => {
+      own.close()
+      delete log.dataset.tail
+      ended = true
+      gather()
+    })
+  }
+  const log = logOf()
+  if (log?.dataset.tail !== undefined && window.EventSource) {
+    log.scrollTop = log.scrollHeight
+    followLog()
+    document.addEventListener('visibilitychange', followLog)
+    addEventListener('pagehide', () => tail?.close())
+    addEventListener('pageshow', (event) => {
+      if (event.persisted) followLog()
+    })
+  }
+
   // Ages, in the words of the server (src/http/pages/words.ts)
 
   const units = [
@@ -209,13 +337,16 @@
     const at = all.indexOf(current)
     mark(at < 0 ? all[by > 0 ? 0 : all.length - 1] : all[at + by])
   }
-  let error = -1
+  let error
   const nextError = () => {
-    const all = [...document.querySelectorAll('[data-log] .line-error')]
-    if (all.length === 0) return
-    error = (error + 1) % all.length
-    all[error].querySelector('a')?.focus({ preventScroll: true })
-    all[error].scrollIntoView({ block: 'center' })
+    const all = [...document.querySelectorAll('[data-log] .line-error:not([hidden])')]
+    const target = document.querySelector('[data-log] .line-error:target')
+    const next = all[all.indexOf(error?.isConnected ? error : target) + 1]
+    const further = document.querySelector('[data-next-error]')
+    if (!next && further) location.href = further.href
+    error = next ?? all[0]
+    error?.querySelector('a').focus({ preventScroll: true })
+    error?.scrollIntoView({ block: 'center' })
   }
   const showKeys = () => {
     const dialog = document.createElement('dialog')

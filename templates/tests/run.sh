@@ -21,7 +21,7 @@
 #   script upload progress extend timeout url boot   what the server sent; base URL; the boot it was started in
 #   log      output so far, in the end the result          runner   process id, start time and boot of what runs the script
 #   status   the last line, once the script has ended      whole    the last line is in the log; only the upload is left
-#   reserve  room for the last lines when the disk is full
+#   reserve  room for the last lines when the disk is full  full     it was, when the script ended
 
 # ---- limits, all in one place ----------------------------------------------------------------------------------------
 
@@ -90,12 +90,13 @@ lives() {
   [ "$lives_line" = "$lives_now" ]
 }
 
-# Waits so that a signal is heard at once.
+# Waits so that a signal is heard at once. In the sender too, which ends here when its loop was killed.
 nap() {
   sleep "$1" &
   napping=$!
   wait "$napping"
   napping=
+  kill -s 0 "$$" 2>/dev/null || exit
 }
 
 # Waits longer each time; `pause` is set back where something worked.
@@ -105,13 +106,17 @@ back_off() {
   [ "$pause" -le "$pause_max" ] || pause=$pause_max
 }
 
-# await <seconds>: for the process `transfer`, which is ended when it takes longer. Its exit status: `awaited`.
+# await <seconds>: for the process `transfer`, which is ended when it takes longer. Its exit status: `awaited`. The timer
+# looks once a second and ends by itself with the process: a signal to a shell that has just been made may be lost.
 await() {
   (
-    trap 'kill "$timer_nap" 2>/dev/null; exit' TERM
-    sleep "$1" &
-    timer_nap=$!
-    wait "$timer_nap"
+    trap - TERM
+    await_left=$1
+    while [ "$await_left" -gt 0 ]; do
+      sleep 1
+      kill -s 0 "$transfer" || exit
+      await_left=$((await_left - 1))
+    done
     kill "$transfer"
   ) > /dev/null 2>&1 < /dev/null &
   timer=$!
@@ -234,11 +239,11 @@ is_number() {
 without_nul() {
   nuls=$(($(tr -dc '\000' < "$1" | wc -c)))
   if [ "$nuls" -eq 0 ]; then
-    cat "$1" > "$2" || return 1
+    cat "$1" > "$2" 2>/dev/null || return 1
   else
     od -An -v -to1 "$1" | LC_ALL=C awk '
       BEGIN { for (i = 0; i < 256; i++) byte[sprintf("%03o", i)] = i }
-      { for (i = 1; i <= NF; i++) if ($i == "000") printf "\\x00"; else printf "%c", byte[$i] }' > "$2" || return 1
+      { for (i = 1; i <= NF; i++) if ($i == "000") printf "\\x00"; else printf "%c", byte[$i] }' > "$2" 2>/dev/null || return 1
   fi
   [ "$(size_of "$2")" -eq $(($(size_of "$1") + 3 * nuls)) ]
 }
@@ -261,7 +266,11 @@ start() {
     PXEMNGR_LOOP=1 PXEMNGR_RUN=$PXEMNGR_RUN PXEMNGR_URL=$PXEMNGR_URL "$@" "$dir/script" >> "$dir/log" 2>&1 < /dev/null
     ended=$?
     umask 077
-    rm -f "$dir/reserve"
+    # Is there room for one byte more? If not, the script may have had none either.
+    full=
+    echo > "$dir/probe" || full=1
+    rm -f "$dir/reserve" "$dir/probe"
+    [ -z "$full" ] || : > "$dir/full"
     echo "X: $ended" > "$dir/status.new" && mv "$dir/status.new" "$dir/status"'
   PXEMNGR_DIR=$1 PXEMNGR_RUN=$run PXEMNGR_URL=$url $setsid sh -c "$2" sh "$mask" "$1" > /dev/null 2>&1 < /dev/null &
   runner=$!
@@ -276,13 +285,14 @@ marked() {
   done
 }
 
-# end_group <pid>: ends what is left of the process group: TERM, and after a while KILL.
+# end_group <pid>: ends what is left of the process group: TERM, and after a while KILL. Written so that every kill takes
+# it: busybox's knows no --, dash's no group after -s.
 end_group() {
   [ -n "$setsid" ] && is_number "$1" || return 0
-  kill -s TERM -- "-$1" 2>/dev/null || return 0
+  kill -TERM "-$1" 2>/dev/null || return 0
   end_left=$term_wait
-  while kill -s 0 -- "-$1" 2>/dev/null; do
-    [ "$end_left" -gt 0 ] || { kill -s KILL -- "-$1" 2>/dev/null; return 0; }
+  while kill -0 "-$1" 2>/dev/null; do
+    [ "$end_left" -gt 0 ] || { kill -KILL "-$1" 2>/dev/null; return 0; }
     end_left=$((end_left - 1))
     sleep 1
   done
@@ -336,7 +346,10 @@ running() { if [ -s "$dir/runner" ]; then lives "$dir/runner"; else kill -0 "$ru
 # settle <dir> <line>: the last line of the result, unless there is one.
 settle() {
   [ ! -e "$1/status" ] || return 0
-  rm -f "$1/reserve"
+  settle_full=
+  { echo > "$1/probe"; } 2>/dev/null || settle_full=1
+  rm -f "$1/reserve" "$1/probe"
+  [ -z "$settle_full" ] || : > "$1/full"
   echo "$2" > "$1/status.new" && mv "$1/status.new" "$1/status"
 }
 
@@ -410,7 +423,8 @@ send_progress() {
   trap 'kill $transfer $timer $napping 2>/dev/null; exit' TERM
   trap '' INT HUP
   transfer='' timer='' napping=''
-  work=$dir/sending
+  # Of this loop alone: the sender of one that was killed may still be there for a moment.
+  work=$dir/sending.$$
   mkdir -p "$work" || exit
   progress=$(cat "$dir/progress")
   [ -n "$progress" ] || exit
@@ -507,9 +521,12 @@ progress_seek() {
 # Room for a run, before it is asked for: what cannot be kept must not be fetched, for nobody would run it.
 make_room() {
   room=$spool/.new
+  # Made for the last question, and not needed: it stays, so that waiting wears no disk.
+  [ ! -e "$room/whole" ] || return 0
   rm -rf "$room"
   mkdir -p "$room/work" && : > "$room/log" || return 1
   dd if=/dev/zero of="$room/reserve" bs=65536 count="$reserve_blocks" 2>/dev/null || return 1
+  : > "$room/whole"
 }
 
 # keep: makes the answer in $work/body a run in the spool. Sets `dir`, and `known` if it has been here before: then it
@@ -529,6 +546,7 @@ keep() {
     keep_name=run-$h_run.$keep_next
   done
   dir=$spool/$keep_name
+  rm -f "$room/whole"
   mv "$work/body" "$room/script" || return 1
   for keep_word in "upload $h_upload" "progress $h_progress" "extend $h_extend" "timeout $h_timeout" "url $url" \
     "boot $boot" "began $(uptime_now)"; do
@@ -554,16 +572,12 @@ run_of() { run=${1##*/run-} run=${run%%.*}; }
 finish() {
   [ ! -e "$1/whole" ] || return 0
   finish_line=$(cat "$1/status")
-  # Before the reserve is given up: is there room for one byte more? If not, the script had none either.
-  finish_full=
-  if [ -e "$1/full" ] || ! echo > "$1/probe" 2>/dev/null; then finish_full=1; fi
-  rm -f "$1/reserve" "$1/probe"
-  rm -rf "$1/sending" "$1/work"
+  rm -rf "$1"/sending.* "$1/work"
   if [ "$(tail -c $((${#finish_line} + 1)) "$1/log" | tr -d '\000')" != "$finish_line" ]; then
     end_line "$1/log" || return 1
-    if [ -n "$finish_full" ]; then
-      say "run $run: the disk of $spool is full: output is missing"
-      echo "E: the disk of the machine's spool was full: output is missing before this line" >> "$1/log" || return 1
+    if [ -e "$1/full" ]; then
+      say "run $run: the disk of $spool is full: output may be missing"
+      echo "E: the disk of the machine's spool was full: output may be missing before this line" >> "$1/log" || return 1
     fi
     if [ "$client" = busybox ] && [ "$(($(tr -dc '\000' < "$1/log" | wc -c)))" -gt 0 ]; then
       echo 'I: the wget of this machine cannot send NUL bytes: each is written as \x00' >> "$1/log" || return 1
@@ -758,8 +772,11 @@ lock() {
   done
 }
 
-# mv of a folder to a name; never into a folder of that name.
-rename_to() { [ ! -e "$2" ] && mv "$1" "$2" 2>/dev/null && [ ! -e "$2/${1##*/}" ]; }
+# mv of a folder to a name. Where that name has just become another's folder, mv went into it: out again.
+rename_to() {
+  [ ! -e "$2" ] && mv "$1" "$2" 2>/dev/null || return 1
+  [ ! -e "$2/${1##*/}" ] || { mv "$2/${1##*/}" "$1"; return 1; }
+}
 
 # A signal ends the script too, and leaves its result in the spool for the next start.
 stop() {
@@ -772,7 +789,7 @@ stop() {
     to_disk "$dir"
   fi
   say "stopped by SIG$1"
-  rm -rf "$lock_dir"
+  rm -rf "$lock_dir" "$work"
   exit "$2"
 }
 
@@ -816,7 +833,7 @@ usable() {
 end_once() {
   flush_skip=0
   flush
-  rm -rf "$lock_dir" "$spool/.new"
+  rm -rf "$lock_dir" "$work" "$spool/.new"
   [ "$unsent" -eq 0 ] && exit "$1"
   say "$unsent not uploaded, kept in $spool"
   exit 1
@@ -843,7 +860,8 @@ main() {
   while [ "$url" != "${url%/}" ]; do url=${url%/}; done
 
   choose_client
-  setsid=$(command -v setsid || :)
+  setsid=
+  ! command -v setsid > /dev/null 2>&1 || setsid=setsid
   mask=$(umask)
   umask 077
   if [ -z "$spool" ]; then
@@ -858,8 +876,9 @@ main() {
   trap 'stop TERM 143' TERM
   trap 'stop INT 130' INT
   trap 'stop HUP 129' HUP
-  work=$spool/.work
-  rm -rf "$work"
+  # Of this loop alone: a transfer of one that was killed may still write.
+  rm -rf "$spool"/.work.*
+  work=$spool/.work.$$
   mkdir -p "$work" || die "cannot write in $spool"
 
   recover

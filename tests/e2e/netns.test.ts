@@ -6,78 +6,16 @@
  * Source: CONTRACT "What machines ask over HTTP", "TFTP", `trusted-networks`; PROTOCOLS section 8.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { lacking } from '../harness/debian.mjs'
-import { type RunningDaemon, type ServeOptions, serve } from '../harness/executable.ts'
+import type { RunningDaemon } from '../harness/executable.ts'
 import { httpGet, tftpAnswerSource, tftpGet } from '../harness/netclient.ts'
-import { createNetwork, type Namespace, type Network } from '../harness/netns.ts'
 import { until } from '../harness/process.ts'
+import { base, inWorld, macs, server } from '../harness/world.ts'
 
-const server = '10.77.0.1'
-const base = `http://${server}:8000`
-const macs = { one: '52:54:00:ab:cd:01', two: '52:54:00:ab:cd:02', router: '52:54:00:ab:cd:fe' } as const
 const reported = 'Next boot set to local'
 
-/** Why namespaces cannot be had here; undefined if they can. */
-function fault(): string | undefined {
-  if (process.getuid?.() !== 0) return 'needs root, or user namespaces: network namespaces'
-  const missing = lacking(['iproute2', 'curl', 'busybox-static', 'ethtool', 'nftables'])
-  return missing.length > 0 ? `needs Debian packages: ${missing.join(' ')}` : undefined
-}
-
 const configName = (mac: string): string => `pxelinux.cfg/01-${mac.replaceAll(':', '-')}`
-
-interface World {
-  readonly network: Network
-  readonly host: Namespace
-  /** A machine directly on the server's network, its card named `net0`. */
-  attach(role: string, mac: string, ...addresses: string[]): Namespace
-  /** Starts the executable, on 10.77.0.1 unless told otherwise. */
-  serve(options?: ServeOptions): Promise<RunningDaemon>
-  /** The ends of the daemons' logs. */
-  logs(): string
-  close(): Promise<void>
-}
-
-/** A server namespace with a bridge that is its network card, and further addresses on it. */
-function createWorld(addresses: readonly string[]): World {
-  const network = createNetwork()
-  const dataDir = mkdtempSync(join(tmpdir(), 'pxemngr-netns-'))
-  const daemons: RunningDaemon[] = []
-  const host = network.namespace('server')
-  host.must('ip', 'link', 'add', 'lan', 'type', 'bridge')
-  host.must('ip', 'link', 'set', 'dev', 'lan', 'up')
-  for (const address of [`${server}/24`, ...addresses]) {
-    host.must('ip', 'address', 'add', address, 'dev', 'lan', ...(address.includes(':') ? ['nodad'] : []))
-  }
-  let ports = 0
-  return {
-    network,
-    host,
-    attach(role, mac, ...own) {
-      const space = network.namespace(role)
-      const port = `port${ports++}`
-      network.link({ space: host, name: port }, { space, name: 'net0', mac, addresses: own })
-      host.must('ip', 'link', 'set', 'dev', port, 'master', 'lan')
-      return space
-    },
-    async serve(options = {}) {
-      const listen = { tftp: `${server}:69`, http: `${server}:8000` }
-      const daemon = await serve({ prefix: host.prefix, dataDir, ...listen, ...options })
-      daemons.push(daemon)
-      return daemon
-    },
-    logs: () => daemons.map((daemon) => `\n\n==== log of pid ${daemon.pid}\n${daemon.log().slice(-4000)}`).join(''),
-    async close() {
-      for (const daemon of daemons) await daemon.close()
-      network.close()
-      rmSync(dataDir, { recursive: true, force: true })
-    },
-  }
-}
 
 /** Registers profiles, each with a text that is its own. */
 async function writeProfiles(daemon: RunningDaemon, ...names: string[]): Promise<void> {
@@ -95,31 +33,6 @@ async function nextOf(daemon: RunningDaemon, name: string): Promise<string | nul
 async function addSystem(daemon: RunningDaemon, name: string, address: string, profile: string): Promise<void> {
   await daemon.must('addsystem', name, address)
   await daemon.must('nextboot', name, profile)
-}
-
-/** A test that needs namespaces: skipped by name elsewhere; its world is removed whatever happens, its error has the logs. */
-function inWorld(
-  title: string,
-  run: (world: (...addresses: string[]) => World, t: TestContext) => Promise<void>,
-): void {
-  test(title, async (t) => {
-    const why = fault()
-    if (why) return t.skip(why)
-    const made: World[] = []
-    const world = (...addresses: string[]): World => {
-      const created = createWorld(addresses)
-      made.push(created)
-      return created
-    }
-    try {
-      await run(world, t)
-    } catch (error) {
-      const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
-      throw new Error(what + made.map((each) => each.logs()).join(''))
-    } finally {
-      for (const each of made) await each.close()
-    }
-  })
 }
 
 inWorld('machines on the same network are told apart by their MAC, and each changes only itself', async (world) => {

@@ -6,7 +6,8 @@
  * Source: CONTRACT "TFTP", "What machines ask over HTTP"; QEMU.md for what firmware does.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
@@ -139,6 +140,45 @@ describe('a real machine', { concurrency: 2 }, () => {
       assert.equal(asked.at(-1), configName(bios), 'the second boot is answered by its MAC: what it reported')
       const refusal = list.find(({ name }) => name === configName(bios))
       assert.equal(refusal?.outcome, 'refused')
+    }))
+
+  it('asks for its test once it has reported, runs it by the shipped loop, uploads, and its result is on the page', (t) =>
+    inLab(t, async (lab) => {
+      const { daemon } = lab
+      await lab.profile('install', { tests: true })
+      await daemon.must('addsystem', 'web04', bios)
+      await daemon.must('nextboot', 'web04', 'install')
+      const secret = randomBytes(6).toString('hex')
+      writeFileSync(
+        join(daemon.dataDir, 'tests', 'burnin.test'),
+        `# pxemngr: timeout=5m
+echo "V: 4.2"
+echo "I: ${secret} on <%= system %> <%= mac %>, kernel $(uname -s)"
+printf 'W: a NUL \\000 in between\\n'
+echo "M: boot 12.5 s"
+exit 3
+`,
+      )
+      await daemon.must('synctestnames')
+      const { runs } = (await daemon.json('nexttest', 'web04', 'burnin')) as { runs: { id: number }[] }
+      const run = runs[0]?.id ?? 0
+      const machine = lab.machine(bios, 'bios')
+      await machine.expect(/guest: report=Next boot set to local tries=1\r?\n/)
+      await machine.expect(new RegExp(`run\\.sh: run ${run}: uploaded, X: 3\\r?\\n`))
+      await machine.expect(/guest: loop=0 left=\r?\n/)
+      await machine.expect(new RegExp(`disk: ${machine.marker}`))
+
+      const line = `${secret} on web04 ${bios}, kernel Linux`
+      assert.match(await daemon.must('log', String(run)), new RegExp(`^V: 4\\.2\nI: ${line}\n(.*\n)*X: 3\n$`))
+      const shown = await daemon.json('results', 'web04', '--version', '4.2')
+      const [result, ...more] = (shown as { runs: Record<string, unknown>[] }).runs
+      assert.deepEqual([more.length, result?.['id'], result?.['test'], result?.['verdict']], [0, run, 'burnin', 'fail'])
+      assert.deepEqual([result?.['exit'], result?.['late'], result?.['attempt']], [3, false, 1])
+      assert.deepEqual(result?.['counts'], { info: 2, warning: 1, error: 0 })
+      const page = await lab.page(`/test/${run}/`)
+      assert.equal(page.status, 200)
+      for (const text of [line, 'burnin', 'web04', '4.2', 'fail']) assert.ok(page.text.includes(text), `no ${text}`)
+      assert.ok((await lab.page(`/testcontent/${run}/`)).text.includes(line))
     }))
 
   it('keeps to its own profile while another boots at the same time', (t) =>

@@ -14,13 +14,14 @@ import { makeDisk } from './disk.ts'
 import { type RunningDaemon, serve } from './executable.ts'
 import { makeInitramfs } from './guest.ts'
 import { getKernel } from './kernel.ts'
+import { type HttpAnswer, httpGet } from './netclient.ts'
 import { createNetwork, type Namespace } from './netns.ts'
 import { type Firmware, type Machine, startMachine } from './qemu.ts'
 
 /** The server's address; namespaces are worlds of their own, so every test may use the same. */
 export const serverAddress = '10.77.0.1'
 const httpPort = 8000
-const needed = ['qemu-system-x86', 'ovmf', 'ipxe-qemu', 'dnsmasq-base', 'iproute2', 'busybox-static', 'ethtool']
+const needed = ['qemu-system-x86', 'ovmf', 'ipxe-qemu', 'dnsmasq-base', 'iproute2', 'busybox-static', 'ethtool', 'curl']
 /** What a failed test shows of each log. */
 const tailChars = 4000
 
@@ -64,13 +65,21 @@ export interface GuestProfile {
   readonly token: string
 }
 
+/** `gate`: the guest asks before it reports and reboots. `tests`: it runs a test by the shipped loop before it reboots. */
+export interface GuestOptions {
+  readonly gate?: boolean
+  readonly tests?: boolean
+}
+
 export interface BootLab {
   /** The daemon that runs now: another object after `start`. */
   readonly daemon: RunningDaemon
   /** Starts it again on the same state, after the test stopped or killed it. */
   start(): Promise<void>
-  /** Writes and registers a profile with a new token; `gate`: the guest asks before it reports and reboots. */
-  profile(name: string, options?: { readonly gate?: boolean }): Promise<GuestProfile>
+  /** Writes and registers a profile with a new token. */
+  profile(name: string, options?: GuestOptions): Promise<GuestProfile>
+  /** A page of the daemon, or another of its URLs, by its path. */
+  page(path: string): Promise<HttpAnswer>
   /** Switches a machine on. */
   machine(mac: string, firmware: Firmware): LabMachine
 }
@@ -106,9 +115,10 @@ export async function withBootLab(guest: GuestFiles, use: (lab: BootLab) => Prom
       async start() {
         daemon = await startDaemon()
       },
-      async profile(name, { gate = false } = {}) {
+      page: (path) => httpGet(server, `http://${serverAddress}:${httpPort}${path}`),
+      async profile(name, options = {}) {
         const token = randomBytes(6).toString('hex')
-        writeFileSync(join(dataDir, 'profiles', `${name}.prof`), profileText(token, gate))
+        writeFileSync(join(dataDir, 'profiles', `${name}.prof`), profileText(token, options))
         await daemon.must('syncbootnames')
         return { name, token }
       },
@@ -151,9 +161,9 @@ function cable(network: ReturnType<typeof createNetwork>): { server: Namespace; 
 }
 
 /** `IPAPPEND 2` makes the loader say which card it booted from. */
-function profileText(token: string, gate: boolean): string {
+function profileText(token: string, { gate = false, tests = false }: GuestOptions): string {
   const words = ['initrd=initrd.gz', 'console=ttyS0', 'panic=-1', 'quiet', `token=${token}`]
-  words.push(`server=${serverAddress}:${httpPort}`, ...(gate ? ['gate'] : []))
+  words.push(`server=${serverAddress}:${httpPort}`, ...(gate ? ['gate'] : []), ...(tests ? ['tests'] : []))
   return `default guest\nprompt 0\n\nlabel guest\n  kernel vmlinuz\n  append ${words.join(' ')}\n  ipappend 2\n`
 }
 

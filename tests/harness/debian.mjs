@@ -19,6 +19,7 @@ export const debianPackages = [
   { name: 'iproute2', shows: ['ip'] },
   { name: 'busybox-static', shows: ['busybox'] },
   { name: 'curl', shows: ['curl'] },
+  { name: 'wget', shows: ['wget'] },
   { name: 'atftp', shows: ['atftp'] },
   { name: 'tftp-hpa', shows: ['tftp'] },
   { name: 'gcc', shows: ['cc'] },

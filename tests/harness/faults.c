@@ -4,7 +4,7 @@
  *
  *   FAULTS_BELOW    folder whose files are concerned (compared with the link in /proc/self/fd)
  *   FAULTS_CONTROL  control file, read at each call; absent or empty: all is well. Words, one a line:
- *     write EIO|ENOSPC|EROFS   writes fail          short N    a write takes N bytes, the next none (ENOSPC), in turn
+ *     write EIO|ENOSPC|EROFS|EDQUOT fail             short N    a write takes N bytes, the next none (ENOSPC), in turn
  *     sync EIO|ENOSPC|EROFS    fsync, fdatasync fail stall     syncs wait until the word is gone
  *     match TEXT               only files whose path contains TEXT
  */
@@ -25,6 +25,7 @@ struct orders { int write_error, sync_error, stall; long shorten; };
 static int code_of(const char *name) {
   if (strcmp(name, "ENOSPC") == 0) return ENOSPC;
   if (strcmp(name, "EROFS") == 0) return EROFS;
+  if (strcmp(name, "EDQUOT") == 0) return EDQUOT;
   return EIO;
 }
 

@@ -3,7 +3,8 @@
  *
  * The script takes an address by DHCP, shows the token of its kernel command line (the proof of which profile booted),
  * asks what it boots, reports `/localboot/` until that succeeds, and reboots. Each line it shows begins with `guest:`.
- * With `gate` on the command line it waits for a line on the console before it reports and before it reboots.
+ * With `gate` on the command line it waits for a line on the console before it reports and before it reboots. With
+ * `tests` it then fetches the shipped loop and runs it once: one test, from this initramfs with nothing but busybox.
  * Archive format: cpio "newc", kernel Documentation/driver-api/early-userspace/buffer-format.
  */
 import { readFileSync } from 'node:fs'
@@ -18,13 +19,14 @@ $b mount -t devtmpfs dev /dev
 $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
-gate=
+gate= tests=
 for word in $($b cat /proc/cmdline); do
   case $word in
     token=*) token=\${word#token=} ;;
     server=*) server=\${word#server=} ;;
     BOOTIF=*) bootif=\${word#BOOTIF=} ;;
     gate) gate=yes ;;
+    tests) tests=yes ;;
   esac
 done
 say "token=$token bootif=$bootif"
@@ -40,6 +42,11 @@ until answer=$($b wget -q -O - http://$server/localboot/); do
   $b sleep 1
 done
 say "report=$answer tries=$tries"
+if [ "$tests" ]; then
+  $b --install -s /bin
+  $b wget -q -O - http://$server/script/run.sh | PATH=/bin $b sh -s -- --once --spool /spool http://$server
+  say "loop=$? left=$($b ls /spool)"
+fi
 if [ "$gate" ]; then say "may it reboot?"; read -r line; fi
 say "reboots"
 $b reboot -f

@@ -12,6 +12,7 @@ import { createResultFolder, type ResultFolder } from '../../src/runs/result-fil
 import { openRetention } from '../../src/runs/retention.ts'
 import { openRunClock, type RunClock } from '../../src/runs/run-clock.ts'
 import { openTests, type Tests } from '../../src/runs/test-registry.ts'
+import { createTurns } from '../../src/runs/turns.ts'
 import { createUploads, type Uploads } from '../../src/runs/uploads.ts'
 import { openWebhooks } from '../../src/runs/webhooks.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -46,7 +47,7 @@ export async function openTestParts(store: Store, nowMs: () => number = Date.now
   const progress = createProgressReaders(folder)
   const lives = createLives()
   const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
-  const uploads = createUploads({ store, folder, progress, log: silentLog, retriesOf })
+  const uploads = createUploads({ store, folder, progress, log: silentLog, retriesOf, turns: createTurns() })
   const clock = openRunClock({ store, lives, tests, log: silentLog, nowMs, manual: true })
   const keep: TestParts['keep'] = { logsMs: null, resultsMs: null }
   const retention = openRetention({ store, folder, keep: () => keep, log: silentLog, nowMs })

@@ -9,6 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { afterEach, test } from 'node:test'
 import type { EventOptions } from '../../src/http/events.ts'
+import { listenerOf } from '../../src/http/management.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { type Management, openManagement } from '../harness/management.ts'
 
@@ -179,7 +180,7 @@ test('anonymous = none needs a token for events too', async () => {
 
 test('over a real connection: a client that stops reading is cut, close ends every stream', async (t) => {
   await open({ bufferMaxBytes: 64 * 1024 })
-  const server = createHttpServer(m.app, 'tcp').listen(0, '127.0.0.1')
+  const server = createHttpServer(listenerOf(m.app, 'tcp'), 'tcp').listen(0, '127.0.0.1')
   t.after(() => server.closeAllConnections())
   t.after(() => server.close())
   await once(server, 'listening')

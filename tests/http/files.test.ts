@@ -22,6 +22,7 @@ import { Hono } from 'hono'
 import type { Download } from '../../src/http/download.ts'
 import type { HttpEnv } from '../../src/http/env.ts'
 import { mountBootFiles } from '../../src/http/files.ts'
+import { listenerOf } from '../../src/http/management.ts'
 import { createHttpServer } from '../../src/http/server.ts'
 import { silentLog } from '../../src/log.ts'
 import { createAnswerBoot } from '../../src/profiles/answer.ts'
@@ -72,7 +73,7 @@ beforeEach(async () => {
     onDownload: (download) => downloads.push(download),
   })
   downloads = []
-  server = createHttpServer(app, 'tcp')
+  server = createHttpServer(listenerOf(app, 'tcp'), 'tcp')
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 })

@@ -3,7 +3,10 @@
  * Source: WEB.md "Behaviour" (Changes, Errors), CONTRACT "HTTP API" (default deny).
  */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { accessRules } from '../../src/http/access.ts'
 import { fillSite, openSite, type Site } from '../harness/site.ts'
 
 let site: Site
@@ -38,7 +41,7 @@ test('only who may change sees the forms, and they say what will happen', async 
   assert.doesNotMatch(await see(`/system/${id}/`), /<form class="change/)
   assert.doesNotMatch(await see(`/system/${id}/`, cookies.viewer), /<form class="change/)
   const page = await see(`/system/${id}/`, cookies.operator)
-  assert.equal(page.match(/<form class="change/g)?.length, 3)
+  assert.equal(page.match(/<form class="change/g)?.length, 4)
   assert.match(page, /this machine boots the new one at each start/)
   assert.match(page, /to delete it with its 3 addresses and all its decisions/)
   assert.match(page, /broken" *>broken \(cannot be served\)/)
@@ -96,4 +99,40 @@ test('nobody else’s page, no viewer and no anonymous caller changes anything',
   })
   assert.equal(json.status, 400)
   assert.equal(site.store.seq, seq)
+})
+
+test('every form refuses another site, a viewer and nobody in particular, before it looks at anything', async () => {
+  const seq = site.store.seq
+  const forms = accessRules.filter(
+    ({ method, path }) => method === 'POST' && /^\/(system|test|tests)\/:id\//.test(path),
+  )
+  assert.ok(forms.length >= 10)
+  for (const { path } of forms) {
+    const own = path.replace(':id', String(id))
+    assert.equal((await send(own, {})).status, 401, path)
+    assert.equal((await send(own, {}, { cookie: cookies.viewer, 'sec-fetch-site': 'same-origin' })).status, 403, path)
+    assert.equal((await send(own, {}, { cookie: cookies.operator, 'sec-fetch-site': 'cross-site' })).status, 403, path)
+    assert.equal((await send(own, {}, { cookie: cookies.operator, 'sec-fetch-site': 'same-site' })).status, 403, path)
+  }
+  assert.equal(site.store.seq, seq)
+})
+
+test('what cannot be asked for is refused beside the field, with file and line where it is quarantined', async () => {
+  writeFileSync(join(site.testsDir, 'soon.test'), '# pxemngr: timeout=soon\necho\n')
+  await site.daemon.tests.sync()
+  for (const [typed, said, status] of [
+    ['soon', /soon\.test/, 409],
+    ['', /choose a test or a suite/, 400],
+    ['no-such', /Test name no-such not defined/, 404],
+    ['@no-such', /no-such/, 404],
+  ] as const) {
+    const refused = await send(`/system/${id}/nexttest`, { test: typed }, own())
+    assert.equal(refused.status, status, typed)
+    assert.match(refused.text, /id="test" name="test" required aria-invalid="true" aria-describedby="test-fault"/)
+    assert.match(/id="test-fault" role="alert">([^<]*)/.exec(refused.text)?.[1] ?? '', said)
+  }
+  assert.equal((await send(`/system/${id}/cancel`, { runs: '1-x' }, own())).status, 400)
+  assert.equal((await send(`/system/${id}/cancel`, { runs: '1-999999999' }, own())).status, 400)
+  assert.match((await send(`/system/${id}/cancel`, {}, own())).text, /has no run to cancel/)
+  assert.match((await send(`/system/${id}/release`, {}, own())).text, /web01 is not sick/)
 })

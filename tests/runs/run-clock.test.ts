@@ -87,7 +87,8 @@ const standing = (run: number) => [get(run).state, get(run).verdict, store.queri
 const look = () => at(() => parts.clock.look())
 const boot = (of: Mac, profile = 'local') =>
   parts.lives.booted({ machine: { mac: of, ip: '10.0.0.1' }, systemId: of === mac ? 1 : 2, profile, atMs: now })
-const settle = () => new Promise((resolve) => setTimeout(resolve, 50))
+/** Records are kept in order: once this one is, so is whatever a boot closed before it. */
+const settle = () => store.commit(person, (tx) => tx.emit({ type: 'boot.address', ip: '10.0.0.9', mac }))
 
 test('a sent run is lost at timeout and grace, not before; its retry waits at the head', async () => {
   const run = await request()

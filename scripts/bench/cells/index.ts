@@ -4,6 +4,9 @@
 import type { Cell } from '../cell.ts'
 import { bulk, commandStart, secondStart } from './commands.ts'
 import { httpFileCells, profileUrl } from './http.ts'
+import { manyResults, matrixGrid } from './many-results.ts'
+import { resultCycle } from './result-cycle.ts'
+import { bootsBesideUpload, waitingMachines } from './runs.ts'
 import { manySystems, startCells } from './sizes.ts'
 import { configurationReads, fileCells, mixed } from './tftp.ts'
 
@@ -15,7 +18,12 @@ export const cells: readonly Cell[] = [
   mixed,
   manySystems,
   ...startCells,
+  bootsBesideUpload,
+  waitingMachines,
   commandStart,
   bulk,
   secondStart,
+  resultCycle,
+  manyResults,
+  matrixGrid,
 ]

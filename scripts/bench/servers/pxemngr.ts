@@ -63,14 +63,21 @@ async function makeDataDir(bench: Bench, work: Work, systems: number, dir: strin
   renameSync(fresh, dir)
 }
 
-/** Starts `serve` on a data directory, on free ports, logging only what is wrong (as the peers). */
-export async function startDaemon(bench: Bench, work: Work, dataDir: string, name: string): Promise<Daemon> {
+/** Starts `serve` on a data directory, on free ports, logging only what is wrong (as the peers); `flags` besides. */
+export async function startDaemon(
+  bench: Bench,
+  work: Work,
+  dataDir: string,
+  name: string,
+  flags: readonly string[] = [],
+): Promise<Daemon> {
   if (!existsSync(bench.executable)) throw new Error(`${bench.executable} is not built`)
   const begun = performance.now()
   const running = await start([
     ...[bench.executable, 'serve', '--data-dir', dataDir, '--socket', `${dataDir}.sock`],
     ...['--profiles-dir', work.profilesDir, '--tftp-root', work.filesDir, '--log-level', 'warn'],
     ...['--tftp', '127.0.0.1:0', '--http', '127.0.0.1:0'],
+    ...flags,
   ])
   const ready = await new Promise<RegExpExecArray>((resolve, reject) => {
     const timer = setInterval(() => {
@@ -97,7 +104,8 @@ export async function startDaemon(bench: Bench, work: Work, dataDir: string, nam
 
 const agent = new Agent({ keepAlive: true, maxSockets: callsAtOnce })
 
-function call(socketPath: string, command: string, args: unknown): Promise<void> {
+/** One command over the management socket; what it answers. */
+export function call(socketPath: string, command: string, args: unknown): Promise<unknown> {
   const body = JSON.stringify(args)
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
   return new Promise((resolve, reject) => {
@@ -109,7 +117,7 @@ function call(socketPath: string, command: string, args: unknown): Promise<void>
       })
       answer.on('error', reject)
       answer.on('end', () => {
-        if (answer.statusCode === 200) resolve()
+        if (answer.statusCode === 200) resolve(JSON.parse(text))
         else reject(new Error(`${command}: HTTP ${answer.statusCode}: ${text.slice(0, 300)}`))
       })
     })

@@ -1,19 +1,21 @@
 /**
- * JUnit XML → cases. Only what JUnit files are made of is read: elements, attributes, text, CDATA, comments, processing
- * instructions, the five entities and character references of XML.
+ * JUnit XML → cases, read as it passes. Only what JUnit files are made of is read: elements, attributes, text, CDATA,
+ * comments, processing instructions, the five entities and character references of XML.
  *
  * A document type declaration makes a file unreadable: with it come entities that grow (a billion laughs) or read files.
- * Size, depth and number of attributes are bounded. Sources: XML 1.0 §2–§4, RUNS "Results" (a DTD makes it unreadable).
+ * A tag, the depth and the number of attributes are bounded, so memory is too, however large the file. Sources: XML 1.0
+ * §2–§4, RUNS "Results" (a DTD makes it unreadable).
  */
 import { type CaseCounts, casesMax, type ResultCase } from '../run.ts'
-import { decodeText } from './text.ts'
 
 export type JunitRead =
   | { readonly counts: CaseCounts; readonly cases: readonly ResultCase[] }
   | { readonly fault: string }
 
-/** Larger is no report of tests. */
-export const junitBytesMax = 64 * 1024 * 1024
+/** One tag with its attributes, in characters. */
+const tagMax = 256 * 1024
+/** Characters of an attribute's value that are looked at: more than is kept of any. */
+const valueLooked = 4096
 const depthMax = 100
 const attributesMax = 200
 const nameLength = 300
@@ -30,13 +32,32 @@ interface OpenCase {
   note: string
 }
 
-export function readJunit(bytes: Uint8Array): JunitRead {
-  if (bytes.length > junitBytesMax) return { fault: `larger than ${junitBytesMax} bytes` }
-  const text = decodeText(bytes).replace(/^\ufeff/, '')
+export interface JunitReader {
+  /** The next bytes of the file. */
+  push(bytes: Uint8Array): void
+  /** There are no more. */
+  finish(): JunitRead
+}
+
+/** What has no tags inside, by its first characters, with its end. */
+const opaque = [
+  ['<!--', '-->', 'a comment has no end'],
+  ['<![CDATA[', ']]>', 'a CDATA section has no end'],
+  ['<?', '?>', 'a processing instruction has no end'],
+] as const
+const opaqueStartMax = '<![CDATA['.length
+
+export function createJunitReader(): JunitReader {
+  const decode = createDecoder()
+  /** What has not been read yet: less than a tag. */
+  let text = ''
+  /** Inside of something opaque. */
+  let inside: (typeof opaque)[number] | undefined
+  let fault: string | undefined
   const counts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
   const failing: ResultCase[] = []
   const others: ResultCase[] = []
-  const open: Element[] = []
+  const open: { readonly name: string; readonly title: string | undefined }[] = []
   let current: OpenCase | undefined
   let roots = 0
 
@@ -45,7 +66,7 @@ export function readJunit(bytes: Uint8Array): JunitRead {
     counts.total += 1
     counts[current.outcome] += 1
     const target = current.outcome === 'fail' ? failing : others
-    if (target.length < casesMax) target.push({ ...current })
+    if (target.length < casesMax) target.push({ ...current, name: own(current.name), note: own(current.note) })
     current = undefined
   }
 
@@ -54,9 +75,7 @@ export function readJunit(bytes: Uint8Array): JunitRead {
     switch (name) {
       case 'testcase': {
         const own = attributes.get('name') ?? ''
-        const suites = open
-          .filter((each) => each.name === 'testsuite')
-          .flatMap((each) => each.attributes.get('name') ?? [])
+        const suites = open.filter((each) => each.name === 'testsuite').flatMap(({ title }) => title ?? [])
         const parents = attributes.has('classname') ? [attributes.get('classname') ?? ''] : suites
         const seconds = Number(attributes.get('time') ?? 'x')
         current = {
@@ -86,79 +105,154 @@ export function readJunit(bytes: Uint8Array): JunitRead {
     }
   }
 
-  for (let at = 0; at < text.length; ) {
-    const next = text.indexOf('<', at)
-    if (next < 0) break
-    if (text.startsWith('<!--', next)) {
-      const end = text.indexOf('-->', next + 4)
-      if (end < 0) return { fault: 'a comment has no end' }
-      at = end + 3
-      continue
-    }
-    if (text.startsWith('<![CDATA[', next)) {
-      const end = text.indexOf(']]>', next + 9)
-      if (end < 0) return { fault: 'a CDATA section has no end' }
-      at = end + 3
-      continue
-    }
-    if (text.startsWith('<?', next)) {
-      const end = text.indexOf('?>', next + 2)
-      if (end < 0) return { fault: 'a processing instruction has no end' }
-      at = end + 2
-      continue
-    }
-    if (text.startsWith('<!', next)) return { fault: 'it has a document type declaration (DTD)' }
-    const tag = readTag(text, next)
-    if (typeof tag === 'string') return { fault: tag }
-    at = tag.end
+  const readElement = (tag: Tag): string | undefined => {
     if (tag.kind === 'end') {
       const opened = open.pop()
-      if (opened?.name !== tag.name) return { fault: `</${tag.name.slice(0, 40)}> closes nothing` }
+      if (opened?.name !== tag.name) return `</${tag.name.slice(0, 40)}> closes nothing`
       close(tag.name)
-      continue
+      return undefined
     }
     if (open.length === 0) {
       roots += 1
       if (roots > 1 || !/^testsuites?$/.test(tag.name))
-        return { fault: `it is no JUnit file: it begins with <${tag.name.slice(0, 40)}>` }
+        return `it is no JUnit file: it begins with <${tag.name.slice(0, 40)}>`
     }
     begin(tag)
     if (tag.kind === 'empty') close(tag.name)
-    else open.push(tag)
-    if (open.length > depthMax) return { fault: `its elements are nested deeper than ${depthMax}` }
+    else
+      open.push({
+        name: own(tag.name),
+        title: tag.attributes.has('name') ? own((tag.attributes.get('name') ?? '').slice(0, nameLength)) : undefined,
+      })
+    return open.length > depthMax ? `its elements are nested deeper than ${depthMax}` : undefined
   }
-  if (roots === 0) return { fault: 'it is no XML' }
-  if (open.length > 0) return { fault: `<${open.at(-1)?.name.slice(0, 40)}> has no end` }
-  return { counts, cases: [...failing, ...others].slice(0, casesMax) }
+
+  /** Reads what begins at `at`: where it ends, what is wrong with it, or undefined where more is needed. */
+  const readNext = (at: number, isLast: boolean): number | string | undefined => {
+    if (inside) {
+      const [, end, unended] = inside
+      const found = text.indexOf(end, at)
+      if (found < 0) return isLast ? unended : undefined
+      inside = undefined
+      return found + end.length
+    }
+    const next = text.indexOf('<', at)
+    if (next < 0) return text.length
+    const found = opaque.find(([start]) => text.startsWith(start, next))
+    if (found) {
+      inside = found
+      return next + found[0].length
+    }
+    if (text.startsWith('<!', next)) {
+      if (text.length - next < opaqueStartMax && !isLast) return undefined
+      return 'it has a document type declaration (DTD)'
+    }
+    const tag = readTag(text.slice(next, next + tagMax))
+    if (typeof tag !== 'string') return readElement(tag) ?? next + tag.length
+    return text.length - next < tagMax && !isLast ? undefined : tag
+  }
+
+  const read = (more: string, isLast: boolean): void => {
+    text += more
+    // Whatever is not complete ends with this.
+    if (!isLast && text.length < tagMax && !more.includes('>')) return
+    let at = 0
+    while (at < text.length && fault === undefined) {
+      const end = readNext(at, isLast)
+      if (typeof end === 'string') fault = end
+      else if (end === undefined) break
+      else at = end
+    }
+    // The end of something opaque may be cut in two.
+    text = fault === undefined ? text.slice(inside ? Math.max(at, text.length - 2) : at) : ''
+  }
+
+  return {
+    push(bytes) {
+      if (fault === undefined) read(decode(bytes, false), false)
+    },
+    finish() {
+      if (fault === undefined) read(decode(new Uint8Array(), true), true)
+      if (fault === undefined && roots === 0) fault = 'it is no XML'
+      if (fault === undefined && open.length > 0) fault = `<${open.at(-1)?.name.slice(0, 40)}> has no end`
+      return fault === undefined ? { counts, cases: [...failing, ...others].slice(0, casesMax) } : { fault }
+    },
+  }
 }
 
-type Tag = Element & { readonly kind: 'start' | 'empty' | 'end'; readonly end: number }
+/** A copy: part of a longer text would keep that in memory as long as it lives. */
+function own(text: string): string {
+  return ` ${text}`.slice(1)
+}
+
+/** UTF-8, and from where that fails Latin-1; without a byte order mark. */
+function createDecoder(): (bytes: Uint8Array, isLast: boolean) => string {
+  const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  const latin1 = new TextDecoder('latin1')
+  let isUtf8 = true
+  let isFirst = true
+  /** The beginning of a character. */
+  let begun = new Uint8Array()
+  return (bytes, isLast) => {
+    const joined = new Uint8Array(begun.length + bytes.length)
+    joined.set(begun)
+    joined.set(bytes, begun.length)
+    const end = isUtf8 && !isLast ? joined.length - begunBytes(joined) : joined.length
+    begun = joined.slice(end)
+    let text: string
+    try {
+      text = (isUtf8 ? utf8 : latin1).decode(joined.subarray(0, end))
+    } catch {
+      isUtf8 = false
+      begun = new Uint8Array()
+      text = latin1.decode(joined)
+    }
+    if (text === '') return text
+    const plain = isFirst ? text.replace(/^\ufeff/, '') : text
+    isFirst = false
+    return plain
+  }
+}
+
+/** How many bytes at the end begin a character of UTF-8 that is not whole. */
+function begunBytes(bytes: Uint8Array): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back] ?? 0
+    if ((byte & 0xc0) === 0x80) continue
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1
+    return length > back ? back : 0
+  }
+  return 0
+}
+
+/** `length`: characters from its `<` to behind its `>`. */
+type Tag = Element & { readonly kind: 'start' | 'empty' | 'end'; readonly length: number }
 
 const namePattern = /[A-Za-z_:\u0080-\uffff][\w:.\-\u0080-\uffff]{0,200}/y
 const attributePattern = /\s+([A-Za-z_:\u0080-\uffff][\w:.\-\u0080-\uffff]{0,200})\s*=\s*(?:"([^"<]*)"|'([^'<]*)')/y
 const tagEnd = /\s*(\/?)>/y
 
-/** The tag at `at`, or what is wrong with it. */
-function readTag(text: string, at: number): Tag | string {
-  const isEnd = text[at + 1] === '/'
-  namePattern.lastIndex = at + (isEnd ? 2 : 1)
+/** The tag that `text` begins with, or what is wrong with it. */
+function readTag(text: string): Tag | string {
+  const isEnd = text[1] === '/'
+  namePattern.lastIndex = isEnd ? 2 : 1
   const name = namePattern.exec(text)?.[0]
   if (name === undefined) return 'a < begins no element'
   const attributes = new Map<string, string>()
-  let from = at + (isEnd ? 2 : 1) + name.length
+  let from = (isEnd ? 2 : 1) + name.length
   for (;;) {
     attributePattern.lastIndex = from
     const found = isEnd ? null : attributePattern.exec(text)
     if (!found) break
     if (attributes.size >= attributesMax) return `<${name.slice(0, 40)}> has more than ${attributesMax} attributes`
-    attributes.set(found[1] ?? '', decodeEntities(found[2] ?? found[3] ?? ''))
+    attributes.set(found[1] ?? '', decodeEntities((found[2] ?? found[3] ?? '').slice(0, valueLooked)))
     from = attributePattern.lastIndex
   }
   tagEnd.lastIndex = from
   const end = tagEnd.exec(text)
-  if (!end) return `<${name.slice(0, 40)} … is not closed`
+  if (!end) return `<${name.slice(0, 40)} … is not closed${text.length < tagMax ? '' : ` in ${tagMax} characters`}`
   const kind = isEnd ? 'end' : end[1] === '/' ? 'empty' : 'start'
-  return { kind, name, attributes, end: tagEnd.lastIndex }
+  return { kind, name, attributes, length: tagEnd.lastIndex }
 }
 
 const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }

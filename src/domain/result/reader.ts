@@ -8,7 +8,7 @@
  */
 import { type CaseCounts, casesMax, type KeptLine, type ResultCase } from '../run.ts'
 import { type Verdict, worstOf } from '../verdict.ts'
-import { readJunit } from './junit.ts'
+import type { JunitRead } from './junit.ts'
 import { createTapReader } from './tap.ts'
 import { decodeText } from './text.ts'
 
@@ -39,10 +39,8 @@ export interface ResultSummary {
 export interface ResultReader {
   /** The next bytes of the log. */
   push(chunk: Uint8Array): void
-  /** A JUnit attachment, whole; one that cannot be read is a warning with a note. */
-  addJunit(name: string, bytes: Uint8Array): void
-  /** Something that could not be read: a note, and a warning. */
-  addFault(note: string): void
+  /** A JUnit attachment, once it is whole; one that cannot be read is a warning with a note. */
+  addJunit(name: string, read: JunitRead): void
   /** As of now; the log may go on. */
   summary(): ResultSummary
 }
@@ -234,8 +232,7 @@ export function createResultReader(): ResultReader {
       }
       carry(chunk.subarray(from))
     },
-    addJunit(name, bytes) {
-      const read = readJunit(bytes)
+    addJunit(name, read) {
       if ('fault' in read) {
         faults += 1
         note(`${name}: ${read.fault}`)
@@ -246,10 +243,6 @@ export function createResultReader(): ResultReader {
       for (const each of [...read.cases].sort((a, b) => Number(b.outcome === 'fail') - Number(a.outcome === 'fail'))) {
         if (junitCases.length < casesMax) junitCases.push(each)
       }
-    },
-    addFault(text) {
-      faults += 1
-      note(text)
     },
     summary() {
       if (restLength === 0) return summary()

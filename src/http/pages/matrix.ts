@@ -9,8 +9,11 @@ import { flakyScore } from '../../domain/compare.ts'
 import { missing, type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
 import type { LatestRun, VersionRow } from '../../store/run-rows.ts'
 import type { Store } from '../../store/store.ts'
-import type { Frame } from './render.ts'
-import type { VersionIndex } from './version-index.ts'
+import type { KeptRows } from './matrix-rows.ts'
+import { prefixOf } from './name-prefix.ts'
+import { type Frame, renderPart } from './render.ts'
+import { sparkOf } from './spark.ts'
+import { addUp, type SystemResults, type VersionIndex } from './version-index.ts'
 import { formatCount, plural, visible } from './words.ts'
 
 /** Versions side by side unless told otherwise, and at most. */
@@ -80,56 +83,78 @@ export interface Matrix {
 }
 
 /** `version` undefined in `query` or unknown to the store: systems × versions. */
-export async function readMatrix(store: Store, index: VersionIndex, query: MatrixQuery): Promise<Matrix> {
+export async function readMatrix(
+  store: Store,
+  index: VersionIndex,
+  kept: KeptRows<MatrixRow>,
+  query: MatrixQuery,
+): Promise<Matrix> {
   const { queries } = store
   const one = query.version === undefined ? undefined : queries.findVersion(query.version)
-  if (one) return oneVersion(store, index, one, query)
+  if (one) return oneVersion(store, index, kept, one, query)
   const versions = queries.listVersions(query.columns).reverse()
-  const rows = new Map<number, { name: string; cells: LatestRun[][]; missing: number[] }>()
+  const rows = new Map<number, { name: string; cells: (Results | undefined)[]; missing: number[] }>()
   const rowOf = (system: { readonly id: number; readonly name: string }) => {
     const known = rows.get(system.id)
     if (known) return known
-    const row = { name: system.name, cells: versions.map((): LatestRun[] => []), missing: versions.map(() => 0) }
+    const row = { name: system.name, cells: versions.map(() => undefined), missing: versions.map(() => 0) }
     rows.set(system.id, row)
     return row
   }
   for (const [at, version] of versions.entries()) {
-    for (const run of await index.latest(version.id)) rowOf(run.system).cells[at]?.push(run)
-    for (const { system } of queries.missingOf(version.id)) {
+    for (const results of (await index.systems(version.id)).values()) rowOf(results.system).cells[at] = results
+    for (const { system } of await index.missing(version.id)) {
       const row = rowOf(system)
       row.missing[at] = (row.missing[at] ?? 0) + 1
     }
   }
   const matching = [...rows].filter(([, { name }]) => hasWords(name, query.words)).sort(byName)
+  const grid = kept.grid(`versions ${versions.map(({ id }) => id).join(' ')}`)
   return {
     kind: 'versions',
     columns: versions.map(({ name }) => ({ name, href: urlOf(query, { version: name }) })),
-    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => ({
-      name,
-      href: `/system/${id}/`,
-      group: prefixOf(name),
-      cells: cells.map((runs, at) => {
-        const version = versions[at]
-        const href = `/tests/${version?.id ?? 0}/?${new URLSearchParams({ q: name })}`
-        return cellOf(
-          runs,
-          lacking[at] ?? 0,
-          cells.slice(0, at).findLast((before) => before.length > 0),
-          href,
-        )
-      }),
-    })),
+    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) =>
+      grid.row(id, [name, ...cells, ...lacking], () => ({
+        name,
+        href: `/system/${id}/`,
+        group: prefixOf(name),
+        cells: cellsOf(cells, lacking, versions, `?${new URLSearchParams({ q: name })}`),
+      })),
+    ),
     more: Math.max(0, matching.length - rowsMax),
   }
 }
 
+/** A row of systems × versions: each beside the last one before it that has a result. */
+function cellsOf(
+  results: readonly (Results | undefined)[],
+  lacking: readonly number[],
+  versions: readonly VersionRow[],
+  query: string,
+): Cell[] {
+  let before: Results | undefined
+  return results.map((own, at) => {
+    const cell = cellOf(own, lacking[at] ?? 0, before, `/tests/${versions[at]?.id ?? 0}/${query}`)
+    before = own ?? before
+    return cell
+  })
+}
+
 /** Tests × systems of one version; fresh is what the version before it does not have. */
-async function oneVersion(store: Store, index: VersionIndex, version: VersionRow, query: MatrixQuery): Promise<Matrix> {
+async function oneVersion(
+  store: Store,
+  index: VersionIndex,
+  kept: KeptRows<MatrixRow>,
+  version: VersionRow,
+  query: MatrixQuery,
+): Promise<Matrix> {
   const { queries } = store
   const before = queries.listVersions().find(({ id }) => id < version.id)
-  const known = new Map(
-    (before ? await index.latest(before.id) : []).map((run) => [`${run.system.id} ${run.test.id}`, run]),
-  )
+  const known = new Map<number, Map<number, LatestRun>>()
+  for (const run of before ? await index.latest(before.id) : []) {
+    const ofTest = known.get(run.test.id) ?? new Map<number, LatestRun>()
+    known.set(run.test.id, ofTest.set(run.system.id, run))
+  }
   const systems = new Map<number, string>()
   const rows = new Map<number, { name: string; cells: Map<number, LatestRun>; missing: Set<number> }>()
   const rowOf = (test: { readonly id: number; readonly name: string }) => {
@@ -142,50 +167,43 @@ async function oneVersion(store: Store, index: VersionIndex, version: VersionRow
     systems.set(run.system.id, run.system.name)
     rowOf(run.test).cells.set(run.system.id, run)
   }
-  for (const { system, test } of queries.missingOf(version.id)) {
+  for (const { system, test } of await index.missing(version.id)) {
     if (!hasWords(system.name, query.words) && !hasWords(test.name, query.words)) continue
     systems.set(system.id, system.name)
     rowOf(test).missing.add(system.id)
   }
   const columns = [...systems].sort((a, b) => compareNames(a[1], b[1])).slice(0, rowsMax)
   const matching = [...rows].sort(byName)
+  const grid = kept.grid(`version ${version.id} ${columns.map(([id]) => id).join(' ')}`)
   return {
     kind: 'version',
     columns: columns.map(([id, name]) => ({ name, href: `/system/${id}/` })),
-    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => ({
-      name,
-      href: `/testname/${id}/`,
-      group: prefixOf(name),
-      cells: columns.map(([system]) => {
-        const run = cells.get(system)
-        const previous = known.get(`${system} ${id}`)
-        return cellOf(
-          run ? [run] : [],
-          lacking.has(system) ? 1 : 0,
-          previous && [previous],
-          run ? `/test/${run.run}/` : '',
-        )
-      }),
-    })),
+    rows: matching.slice(0, rowsMax).map(([id, { name, cells, missing: lacking }]) => {
+      const own = columns.map(([system]) => cells.get(system))
+      const previous = columns.map(([system]) => known.get(id)?.get(system))
+      const lacks = columns.map(([system]) => lacking.has(system))
+      return grid.row(id, [name, ...own, ...previous, ...lacks], () => ({
+        name,
+        href: `/testname/${id}/`,
+        group: prefixOf(name),
+        cells: own.map((run, at) => {
+          const was = previous[at]
+          const href = run ? `/test/${run.run}/` : ''
+          return cellOf(run && addUp([run]), lacks[at] === true ? 1 : 0, was && addUp([was]), href)
+        }),
+      }))
+    }),
     more: Math.max(0, matching.length - rowsMax),
   }
 }
 
-function cellOf(
-  runs: readonly LatestRun[],
-  lacking: number,
-  before: readonly LatestRun[] | undefined,
-  href: string,
-): Cell {
-  const counts: Partial<Record<Verdict | 'missing', number>> = {}
-  const failing = new Set(before?.filter(({ verdict }) => verdict === 'fail').map(({ test }) => test.id))
+type Results = Pick<SystemResults, 'counts' | 'failing'>
+
+function cellOf(results: Results | undefined, lacking: number, before: Results | undefined, href: string): Cell {
+  const counts: Cell['counts'] = lacking > 0 ? { ...results?.counts, missing: lacking } : (results?.counts ?? {})
   let fresh = 0
-  for (const { verdict, test } of runs) {
-    counts[verdict] = (counts[verdict] ?? 0) + 1
-    // Without anything before it nothing is new: the first version is not all regressions.
-    if (verdict === 'fail' && before !== undefined && !failing.has(test.id)) fresh += 1
-  }
-  if (lacking > 0) counts.missing = lacking
+  // Without anything before it nothing is new: the first version is not all regressions.
+  if (before) for (const test of results?.failing ?? []) if (!before.failing.has(test)) fresh += 1
   const worst = verdictNames.find((verdict) => counts[verdict] !== undefined && !isQuiet(verdict, counts))
   return { counts, worst: worst ?? (lacking > 0 ? 'missing' : verdictNames.find((each) => counts[each])), fresh, href }
 }
@@ -194,12 +212,6 @@ function cellOf(
 function isQuiet(verdict: Verdict, counts: Cell['counts']): boolean {
   return counts.missing !== undefined && (verdict === 'pass' || verdict === 'skip')
 }
-
-/** `rack2-node07` → `rack2-node`; a name without a number is a group of its own. */
-function prefixOf(name: string): string {
-  return name.replace(/[\d._-]*\d[\d._-]*$/, '') || name
-}
-
 function hasWords(name: string, words: string): boolean {
   const lower = name.toLowerCase()
   return words
@@ -216,10 +228,11 @@ const byName = (a: readonly [number, { readonly name: string }], b: typeof a): n
 /** Data of the template and what the layout needs. */
 export function viewMatrix(
   matrix: Matrix,
+  kept: KeptRows<MatrixRow>,
   query: MatrixQuery,
   seq: number,
 ): { data: object; frame: Omit<Frame, 'access'> } {
-  const cells = matrix.rows.flatMap((row) => row.cells.slice(matrix.kind === 'versions' ? -1 : 0))
+  const cells = matrix.rows.flatMap((row) => (matrix.kind === 'versions' ? row.cells.slice(-1) : row.cells))
   const failing = matrix.rows.filter(({ cells: own }) =>
     (matrix.kind === 'versions' ? own.slice(-1) : own).some(({ worst }) => worst === 'fail'),
   ).length
@@ -252,7 +265,7 @@ export function viewMatrix(
     columns: matrix.columns.map(({ name, href }) => ({ name: visible(name), head: headOf(name), href })),
     groups: [...groups].map(([name, rows]) => ({
       name: visible(name),
-      rows: rows.map((row) => viewRow(row, matrix.kind)),
+      rows: rows.map((row) => kept.html(row, () => renderPart('matrixrow', viewRow(row, matrix.kind)))),
     })),
     grouped: query.grouped,
     more: matrix.more,
@@ -293,7 +306,7 @@ function viewRow(row: MatrixRow, kind: Matrix['kind']): object {
     name: visible(row.name),
     href: row.href,
     cells: row.cells.map(viewCell),
-    spark: kind === 'versions' ? sparkOf(row.cells) : undefined,
+    spark: kind === 'versions' ? sparkOf(row.cells.map(({ worst }) => worst)) : undefined,
     flips: kind === 'versions' && known.length > 1 ? `${Math.round(100 * flakyScore(known))} %` : '',
   }
 }
@@ -314,16 +327,5 @@ function viewCell(cell: Cell): object {
     href,
     count,
     fresh: fresh > 0,
-  }
-}
-
-/** The row as small bars, tallest for a failure: its shape is seen before its cells are read. */
-function sparkOf(cells: readonly Cell[]): object {
-  const heights = { fail: 12, lost: 9, infra: 9, warn: 6, pass: 3, skip: 2, missing: 1 } as const
-  return {
-    width: cells.length * 5,
-    bars: cells.flatMap(({ worst }, at) =>
-      worst === undefined ? [] : [{ x: at * 5, y: 12 - heights[worst], height: heights[worst], tone: worst }],
-    ),
   }
 }

@@ -49,7 +49,7 @@ export interface Frame {
   readonly wall?: boolean
 }
 
-const parts = ['layout', 'time', 'address', 'command', 'runtable', 'stack'] as const
+const parts = ['layout', 'time', 'address', 'command', 'runtable', 'stack', 'charts', 'matrixrow'] as const
 
 let eta: Eta | undefined
 
@@ -60,6 +60,11 @@ function engine(): Eta {
     eta.loadTemplate(`@${name}`, getAssetText(`templates/pages/${name}.eta`))
   }
   return eta
+}
+
+/** One part alone, for what is kept as HTML. */
+export function renderPart(name: (typeof parts)[number], data: object): string {
+  return engine().render(`@${name}`, data)
 }
 
 /** A whole HTML document. `data` is what the page's template sees as `it`. */

@@ -5,167 +5,113 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { failingSince, flakyScore } from '../../domain/compare.ts'
-import { isVerdict, type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
-import type { Named, RunRow } from '../../store/run-rows.ts'
-import { type Chart, drawChart, type Sample } from './chart.ts'
+import { verdicts } from '../../domain/verdict.ts'
+import type { Named, VersionRow } from '../../store/run-rows.ts'
 import type { Frame } from './render.ts'
-import { type ShownRun, showRun } from './run-rows.ts'
-import { formatCount, formatDuration, plural, visible } from './words.ts'
+import type { ListQuery } from './run-selection.ts'
+import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
+import { type Trend, viewTrend } from './trend.ts'
+import type { VersionIndex } from './version-index.ts'
+import { commandLine, formatCount, plural, visible } from './words.ts'
 
-/** Rows of one page. */
-const rowsShown = 100
-/** Runs that a chart goes over: the newest. */
-const chartedMax = 100
-/** Rows looked through for a filter by words. */
-const lookedMax = 5000
+/** Runs that the first line judges by: the newest. */
+const judgedMax = 100
+/** Late runs that are counted. */
+const lateMax = 1000
+/** Missing results named one by one. */
+const missingShown = 100
+
 export interface ListPage {
   readonly data: object
   readonly frame: Omit<Frame, 'access'>
-  /** What is shown, for CSV and JSON. */
-  readonly runs: readonly RunRow[]
 }
 
+/** A list of runs, or of links. */
 export interface Section {
   readonly id: string
   readonly title: string
-  readonly rows: readonly ShownRun[]
   readonly count: string
-  readonly empty: string
-  readonly command?: string
+  /** For `runtable.eta`. */
+  readonly table?: object
   readonly links?: readonly { readonly text: string; readonly href: string; readonly note: string }[]
+  readonly more?: string
 }
 
-export interface ListQuery {
-  readonly words: string
-  readonly verdict: Verdict | undefined
-  readonly before: number | undefined
+/** For `runs.eta`. */
+export interface ListData {
+  readonly heading: string
+  readonly tone: 'fail' | 'pass'
+  readonly glyph: string
+  /** The first line. */
+  readonly answer: string
+  readonly sections: readonly Section[]
+  readonly trend?: Trend | undefined
+  readonly kept?: boolean
+  /** Where the form to keep the version goes. */
+  readonly keep?: string
 }
 
-export function parseListQuery(params: URLSearchParams): ListQuery {
-  const verdict = params.get('verdict') ?? ''
-  const before = params.get('before') ?? ''
+/** The runs of a version. */
+export function tableOfVersion(version: Named, query: ListQuery): TableOptions {
   return {
-    words: (params.get('q') ?? '').slice(0, 200),
-    verdict: isVerdict(verdict) ? verdict : undefined,
-    before: /^[1-9]\d{0,14}$/.test(before) ? Number(before) : undefined,
+    path: `/tests/${version.id}/`,
+    section: 'runs',
+    only: { version: version.id },
+    query,
+    defaults: { sort: 'id', descending: true },
+    without: 'version',
+    empty: 'It has no run any more.',
+    searchLabel: 'Only machines and tests with',
+    withMissing: true,
   }
 }
 
-function urlOf(path: string, query: ListQuery, more: Readonly<Record<string, string>> = {}): string {
-  const params = new URLSearchParams()
-  if (query.words !== '') params.set('q', query.words)
-  if (query.verdict) params.set('verdict', query.verdict)
-  for (const [key, value] of Object.entries({ ...(query.before ? { before: String(query.before) } : {}), ...more })) {
-    params.set(key, value)
-  }
-  const text = params.toString()
-  return text === '' ? path : `${path}?${text}`
-}
-
-/** Runs that fit, newest first, at most a page; `more`: there may be older ones. */
-function findRuns(daemon: Daemon, only: { readonly version?: number; readonly test?: number }, query: ListQuery) {
-  const { queries } = daemon.store
-  const verdict = query.verdict ? { verdicts: [query.verdict] } : {}
-  const found: RunRow[] = []
-  let before = query.before ?? Number.MAX_SAFE_INTEGER
-  for (let looked = 0; found.length < rowsShown && looked < lookedMax; looked += rowsShown) {
-    const rows = queries.runs({ ...only, ...verdict, before, limit: rowsShown })
-    for (const row of rows) if (found.length < rowsShown && hasWords(row, query.words)) found.push(row)
-    before = rows.at(-1)?.id ?? 0
-    if (rows.length < rowsShown) return { found, more: false }
-  }
-  return { found, more: true }
-}
-
-function hasWords(run: RunRow, words: string): boolean {
-  if (words === '') return true
-  const text = `${run.system.name} ${run.test.name} ${run.version?.name ?? ''}`.toLowerCase()
-  return words
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word))
-}
-
-export function listData(
+export async function viewVersion(
   daemon: Daemon,
-  path: string,
+  index: VersionIndex,
+  version: VersionRow,
   query: ListQuery,
-  parts: {
-    readonly heading: string
-    readonly tone: string
-    readonly glyph: string
-    readonly answer: string
-    readonly sections: readonly Section[]
-    readonly charts?: readonly Chart[]
-    readonly searchLabel?: string
-    readonly older?: number
-    readonly exported: boolean
-  },
-): object {
-  return {
-    charts: [],
-    ...parts,
-    action: path,
-    search: parts.searchLabel === undefined ? undefined : query.words,
-    verdicts: parts.searchLabel === undefined ? undefined : verdictNames,
-    verdict: query.verdict,
-    next: parts.older === undefined ? undefined : urlOf(path, { ...query, before: parts.older }),
-    links: parts.exported
-      ? { csv: urlOf(path, query, { format: 'csv' }), json: urlOf(path, query, { format: 'json' }) }
-      : undefined,
-    seq: daemon.store.seq,
-  }
-}
-
-export function viewVersion(daemon: Daemon, version: Named, query: ListQuery, nowMs: number): ListPage {
+  nowMs: number,
+  mayChange: boolean,
+): Promise<ListPage> {
   const { queries } = daemon.store
-  const path = `/tests/${version.id}/`
-  const latest = queries.latestOf(version.id)
-  const failing = latest.filter(({ verdict }) => verdict === 'fail').length
-  const lacking = query.verdict === undefined ? queries.missingOf(version.id) : []
-  const { found, more } = findRuns(daemon, { version: version.id }, query)
+  const counts = await index.counts(version.id)
+  const results = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  const failing = counts.fail ?? 0
+  const lacking = await index.missing(version.id)
+  const options = tableOfVersion(version, query)
+  const picked = pickRuns(queries, options)
+  const table = viewRunTable(daemon, options, picked, nowMs)
   const name = visible(version.name)
-  const systems = new Set(latest.map(({ system }) => system.id)).size
+  const systems = (await index.systems(version.id)).size
   const answer =
-    latest.length === 0
+    results === 0
       ? `${name} has no result yet.`
-      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(latest.length)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
-  const sections: Section[] = [
-    {
-      id: 'runs',
-      title: `Test reports for version ${name}`,
-      rows: found.map((run) => showRun(queries, run, nowMs)),
-      count: formatCount(found.length),
-      empty: 'No run fits.',
-    },
-  ]
-  if (lacking.length > 0) {
-    const rows = lacking.slice(0, rowsShown).map(({ system, test }) => ({
+      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(results)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
+  const runs: Section = { id: 'runs', title: `Test reports for version ${name}`, count: '', table }
+  const gone: Section = {
+    id: 'missing',
+    title: 'Missing',
+    count: formatCount(lacking.length),
+    links: lacking.slice(0, missingShown).map(({ system, test, suite }) => ({
       text: `${visible(system.name)}: ${visible(test.name)}`,
       href: `/system/${system.id}/`,
-      note: 'missing',
-    }))
-    sections.push({
-      id: 'missing',
-      title: 'Missing',
-      rows: [],
-      links: rows,
-      count: formatCount(lacking.length),
-      empty: '',
-    })
+      note: `expected by ${visible(suite)}`,
+    })),
+    ...(lacking.length > missingShown ? { more: `and ${formatCount(lacking.length - missingShown)} more` } : {}),
+  }
+  const showsMissing = lacking.length > 0 && (query.standing === undefined || query.standing === 'missing')
+  const data: ListData = {
+    heading: name,
+    tone: failing > 0 ? 'fail' : 'pass',
+    glyph: failing > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
+    answer,
+    sections: [runs, ...(showsMissing ? [gone] : [])],
+    kept: version.kept,
+    ...(mayChange && !version.kept ? { keep: `/tests/${version.id}/keep` } : {}),
   }
   return {
-    runs: found,
-    data: listData(daemon, path, query, {
-      heading: name,
-      tone: failing > 0 ? 'fail' : 'pass',
-      glyph: failing > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
-      answer,
-      sections,
-      searchLabel: 'Only machines and tests with',
-      exported: true,
-      ...(more && found.length > 0 ? { older: found.at(-1)?.id ?? 0 } : {}),
-    }),
+    data,
     frame: {
       title: failing > 0 ? `${verdicts.fail.glyph} ${failing} · ${name}` : name,
       state: failing > 0 ? 'fail' : 'ok',
@@ -176,12 +122,28 @@ export function viewVersion(daemon: Daemon, version: Named, query: ListQuery, no
   }
 }
 
+/** The runs of a test. */
+export function tableOfTest(test: Named, query: ListQuery): TableOptions {
+  return {
+    path: `/testname/${test.id}/`,
+    section: 'runs',
+    only: { test: test.id },
+    query,
+    defaults: { sort: 'id', descending: true },
+    without: 'test',
+    empty: 'It has not been asked for yet. To ask:',
+    command: commandLine('pxemngr', 'nexttest', 'NAME', test.name),
+    searchLabel: 'Only machines and versions with',
+  }
+}
+
 export function viewTestName(daemon: Daemon, test: Named, query: ListQuery, nowMs: number): ListPage {
   const { queries } = daemon.store
-  const path = `/testname/${test.id}/`
   const name = visible(test.name)
-  const { found, more } = findRuns(daemon, { test: test.id }, query)
-  const history = queries.runs({ test: test.id, states: ['done'], limit: chartedMax }).reverse()
+  const options = tableOfTest(test, query)
+  const picked = pickRuns(queries, options)
+  const table = viewRunTable(daemon, options, picked, nowMs)
+  const history = queries.runs({ test: test.id, states: ['done'], limit: judgedMax }).reverse()
   const seen = history.flatMap(({ verdict }) => verdict ?? [])
   const since = failingSince(seen)
   const fault = daemon.tests.fault(test.name)
@@ -196,28 +158,17 @@ export function viewTestName(daemon: Daemon, test: Named, query: ListQuery, nowM
           ? `Failing since run ${failingRun.id}${failingRun.version ? `, version ${visible(failingRun.version.name)}` : ''}.${flips}`
           : `Not failing.${flips}`
   const bad = fault !== undefined || failingRun !== undefined
+  const data: ListData = {
+    heading: name,
+    tone: bad ? 'fail' : 'pass',
+    glyph: bad ? verdicts.fail.glyph : verdicts.pass.glyph,
+    answer,
+    // Over what is listed: a filter for one machine draws that machine.
+    trend: viewTrend(queries, picked.selection.runs, { namesTests: false }),
+    sections: [{ id: 'runs', title: 'Runs', count: '', table }],
+  }
   return {
-    runs: found,
-    data: listData(daemon, path, query, {
-      heading: name,
-      tone: bad ? 'fail' : 'pass',
-      glyph: bad ? verdicts.fail.glyph : verdicts.pass.glyph,
-      answer,
-      charts: chartsOf(daemon, history),
-      sections: [
-        {
-          id: 'runs',
-          title: 'Runs',
-          rows: found.map((run) => showRun(queries, run, nowMs)),
-          count: formatCount(found.length),
-          empty: 'No run fits. To ask for one:',
-          command: `pxemngr nexttest NAME ${test.name}`,
-        },
-      ],
-      searchLabel: 'Only machines and versions with',
-      exported: true,
-      ...(more && found.length > 0 ? { older: found.at(-1)?.id ?? 0 } : {}),
-    }),
+    data,
     frame: {
       title: bad ? `${verdicts.fail.glyph} ${name}` : name,
       state: bad ? 'fail' : 'ok',
@@ -228,89 +179,60 @@ export function viewTestName(daemon: Daemon, test: Named, query: ListQuery, nowM
   }
 }
 
-/** Duration, and each measurement, over the runs given (oldest first). */
-export function chartsOf(daemon: Daemon, history: readonly RunRow[]): Chart[] {
-  const label = (run: RunRow) => `run ${run.id}${run.version ? `, ${visible(run.version.name)}` : ''}`
-  const duration: Sample[] = history.map((run) => ({
-    value: run.sentMs !== null && run.doneMs !== null ? Math.max(0, run.doneMs - run.sentMs) : null,
-    title: label(run),
-    tone: run.verdict ?? 'none',
-  }))
-  const measured = new Map<string, Sample[]>()
-  for (const [at, run] of history.entries()) {
-    for (const { name, value, unit } of daemon.store.queries.getDetail(run.id).measurements) {
-      const key = unit === '' ? name : `${name} (${unit})`
-      const samples =
-        measured.get(key) ??
-        history.map((each): Sample => ({ value: null, title: label(each), tone: each.verdict ?? 'none' }))
-      const sample = samples[at]
-      if (sample) samples[at] = { ...sample, value }
-      measured.set(key, samples)
-    }
+/** What runs and what waits. */
+export function tableOfQueue(daemon: Daemon, query: ListQuery): TableOptions {
+  return {
+    path: '/queue',
+    section: 'runs',
+    only: { states: ['requested', 'sent', 'running'] },
+    query,
+    defaults: { group: 'state', sort: 'id', descending: false },
+    empty: 'No machine runs a test, and none waits. To ask for one:',
+    command: 'pxemngr nexttest NAME TEST',
+    searchLabel: 'Only machines and tests with',
+    said: (run) => daemon.tests.fault(run.test.name),
   }
-  const charts = [
-    drawChart('Duration', duration, formatDuration),
-    ...[...measured].slice(0, 12).map(([name, samples]) => drawChart(visible(name), samples, (value) => String(value))),
-  ]
-  return charts.filter((chart) => chart !== undefined)
 }
 
 export function viewQueue(daemon: Daemon, query: ListQuery, nowMs: number): ListPage {
   const { queries } = daemon.store
   const counts = queries.countOpen()
-  const take = (state: 'requested' | 'sent' | 'running') =>
-    queries
-      .openRuns(state, lookedMax)
-      .filter((run) => hasWords(run, query.words))
-      .slice(0, rowsShown)
-  const under = [...take('running'), ...take('sent')].sort((a, b) => a.id - b.id)
-  const late = under.filter(({ id }) => (daemon.runs.deadlineMs(id) ?? Number.MAX_SAFE_INTEGER) - nowMs < 0)
-  const waiting = take('requested')
-  const section = (id: string, title: string, runs: readonly RunRow[], count: number, empty: string): Section => ({
-    id,
-    title,
-    rows: runs.map((run) => ({ ...showRun(queries, run, nowMs), said: daemon.tests.fault(run.test.name) ?? '' })),
-    count: formatCount(count),
-    empty,
-  })
+  const options = tableOfQueue(daemon, query)
+  const picked = pickRuns(queries, options)
+  const table = viewRunTable(daemon, options, picked, nowMs)
+  const late = queries
+    .overdueRuns(nowMs, daemon.startedMs, lateMax)
+    .filter(({ id }) => (daemon.runs.deadlineMs(id) ?? Number.MAX_SAFE_INTEGER) < nowMs)
   const total = counts.running + counts.sent
   const answer =
     total + counts.requested === 0
       ? 'Nothing runs, and nothing waits.'
       : `${plural(total, 'test runs', 'tests run')}, ${plural(counts.requested, 'waits', 'wait')}${late.length > 0 ? `, ${plural(late.length, 'is', 'are')} late` : ''}.`
+  const data: ListData = {
+    heading: 'Queue',
+    tone: late.length > 0 ? 'fail' : 'pass',
+    glyph: late.length > 0 ? verdicts.lost.glyph : '●',
+    answer,
+    sections: [
+      { id: 'runs', title: 'Running and waiting', count: '', table },
+      {
+        id: 'tests',
+        title: 'Tests',
+        count: formatCount(daemon.tests.names().length),
+        links: queries
+          .listTests()
+          .filter(({ available }) => available)
+          .sort((a, b) => a.name.localeCompare(b.name))
+          .map(({ id, name }) => ({
+            text: visible(name),
+            href: `/testname/${id}/`,
+            note: visible(daemon.tests.fault(name) ?? ''),
+          })),
+      },
+    ],
+  }
   return {
-    runs: [...under, ...waiting],
-    data: listData(daemon, '/queue', query, {
-      heading: 'Queue',
-      tone: late.length > 0 ? 'fail' : 'pass',
-      glyph: late.length > 0 ? verdicts.lost.glyph : '●',
-      answer,
-      sections: [
-        section('running', 'Running', under, total, 'No machine runs a test.'),
-        {
-          ...section('waiting', 'Waiting', waiting, counts.requested, 'No test waits for its machine. To ask for one:'),
-          command: 'pxemngr nexttest NAME TEST',
-        },
-        {
-          id: 'tests',
-          title: 'Tests',
-          rows: [],
-          count: formatCount(daemon.tests.names().length),
-          empty: '',
-          links: queries
-            .listTests()
-            .filter(({ available }) => available)
-            .sort((a, b) => a.name.localeCompare(b.name))
-            .map(({ id, name }) => ({
-              text: visible(name),
-              href: `/testname/${id}/`,
-              note: visible(daemon.tests.fault(name) ?? ''),
-            })),
-        },
-      ],
-      searchLabel: 'Only machines and tests with',
-      exported: true,
-    }),
+    data,
     frame: {
       title: late.length > 0 ? `${verdicts.lost.glyph} ${late.length} · Tests` : 'Tests',
       place: 'tests',

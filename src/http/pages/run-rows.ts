@@ -40,7 +40,6 @@ export interface ShownRun {
 }
 
 export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun {
-  const { reason } = queries.getDetail(run.id)
   const tookMs = run.sentMs !== null && run.doneMs !== null ? run.doneMs - run.sentMs : undefined
   return {
     id: run.id,
@@ -52,8 +51,8 @@ export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun 
     version: run.version ? { name: visible(run.version.name), href: `/tests/${run.version.id}/` } : undefined,
     when: moment(run.doneMs ?? run.sentMs ?? run.requestedMs, nowMs),
     took: tookMs === undefined ? '' : formatDuration(Math.max(0, tookMs)),
-    said: visible(reason ?? ''),
-    old: run.uploaded ? `${run.counts.error} errors` : letterOf(run.state, run.uploaded),
+    said: visible(queries.reasonOf(run.id) ?? ''),
+    old: `(${run.uploaded ? `${run.counts.error} errors` : letterOf(run.state, run.uploaded)})`,
   }
 }
 
@@ -99,17 +98,28 @@ function fieldsOf(queries: Queries, run: RunRow): Record<(typeof columns)[number
     errors: run.counts.error,
     warnings: run.counts.warning,
     infos: run.counts.info,
-    reason: queries.getDetail(run.id).reason,
+    reason: queries.reasonOf(run.id),
   }
 }
 
-export function runsCsv(queries: Queries, runs: readonly RunRow[]): string {
+/** Rows written before the event loop has its turn. */
+const rowsPerTurn = 500
+
+/** As CSV or JSON; runs that were removed meanwhile are left out. */
+export async function exportRuns(
+  queries: Queries,
+  runs: readonly { readonly id: number }[],
+  format: 'csv' | 'json',
+): Promise<string> {
+  const rows: Record<(typeof columns)[number], string | number | null>[] = []
+  for (const [place, { id }] of runs.entries()) {
+    const run = queries.getRun(id)
+    if (run) rows.push(fieldsOf(queries, run))
+    if (place % rowsPerTurn === rowsPerTurn - 1) await new Promise((resolve) => setImmediate(resolve))
+  }
+  if (format === 'json') return `${JSON.stringify({ runs: rows })}\n`
   return csvLines(
     columns,
-    runs.map((run) => Object.values(fieldsOf(queries, run))),
+    rows.map((row) => Object.values(row)),
   )
-}
-
-export function runsJson(queries: Queries, runs: readonly RunRow[]): string {
-  return `${JSON.stringify({ runs: runs.map((run) => fieldsOf(queries, run)) })}\n`
 }

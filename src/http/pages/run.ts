@@ -6,34 +6,43 @@ import type { Daemon } from '../../commands/daemon.ts'
 import { diffLines } from '../../domain/diff.ts'
 import { runStates, verdicts } from '../../domain/verdict.ts'
 import type { RunRow } from '../../store/run-rows.ts'
-import { type LogWindow, readLines, readLog } from './log-view.ts'
+import { formatPosition } from './log-tail.ts'
+import { type LogWindow, lineKinds, readLines, readLog } from './log-view.ts'
 import type { Frame } from './render.ts'
 import { chipOf, marksOf } from './run-rows.ts'
-import { formatBytes, formatDuration, moment, visible } from './words.ts'
+import { formatBytes, formatCount, formatDuration, moment, visible } from './words.ts'
 
 /** Cases named on the page. */
 const casesShown = 200
 /** Lines of a difference. */
 const diffLinesMax = 2000
+/** Kinds of lines that can be shown alone, in the order in which they are offered. */
+const toggled = 'EWIV'
+const toggleWords: Readonly<Record<string, string>> = { E: 'errors', W: 'warnings', I: 'infos', V: 'versions' }
+/** Lines above one that is looked for. */
+const linesAbove = 20
 
 export interface RunOptions {
   readonly mayChange: boolean
   readonly nowMs: number
-  /** First line of the log that is shown. */
-  readonly from: number
+  /** First line of the log that is shown; undefined: its beginning, of a running test its end. */
+  readonly from: number | 'end' | undefined
   /** Letters of the kinds that are shown; '' for all. */
   readonly show: string
+  /** False: the page is asked for without its log, which it has. */
+  readonly withLog: boolean
   /** Whether the difference to the last good run is asked for; to this run. */
   readonly diff: number | undefined
   readonly fault?: string
 }
 
-export function parseRunQuery(params: URLSearchParams): Pick<RunOptions, 'from' | 'show' | 'diff'> {
+export function parseRunQuery(params: URLSearchParams): Pick<RunOptions, 'from' | 'show' | 'diff' | 'withLog'> {
   const from = params.get('from') ?? ''
   const diff = params.get('diff') ?? ''
   return {
-    from: /^[1-9]\d{0,8}$/.test(from) ? Number(from) : 1,
-    show: (params.get('show') ?? '').replace(/[^IWE]/g, '').slice(0, 3),
+    from: from === 'end' ? from : /^[1-9]\d{0,8}$/.test(from) ? Number(from) : undefined,
+    show: [...toggled].filter((letter) => params.get('show')?.includes(letter)).join(''),
+    withLog: params.get('log') !== 'off',
     diff: /^[1-9]\d{0,14}$/.test(diff) ? Number(diff) : undefined,
   }
 }
@@ -47,16 +56,17 @@ export async function viewRunPage(
   const { queries } = daemon.store
   const detail = queries.getDetail(run.id)
   const open = runStates[run.state].open
-  const progress = run.state === 'running' ? daemon.runs.progress(run.id) : undefined
   const chip = chipOf(run)
   const good = queries.previousRun(run, ['pass', 'warn'])
+  const from = options.from ?? (open ? 'end' : 1)
   const file = await daemon.results.openLog(run.id)
   let log: LogWindow | undefined
   try {
-    log = file && (await readLog(file, options.from, options.show))
+    log = file && options.withLog ? await readLog(file, { from, show: options.show, open }) : undefined
   } finally {
     await file?.close()
   }
+  const counts = open && log ? { ...noCounts, ...log.counts } : run.counts
   const failing = (await daemon.results.cases(run.id)).filter(({ outcome }) => outcome === 'fail')
   const { total, pass, fail, skip, todo } = detail.cases
   const near: readonly (readonly [string, RunRow | undefined])[] = [
@@ -72,23 +82,14 @@ export async function viewRunPage(
     const params = new URLSearchParams({ ...(options.show === '' ? {} : { show: options.show }), ...more })
     return `/test/${run.id}/${params.size === 0 ? '' : `?${params}`}`
   }
-  const toggles = [
-    { text: 'all', letters: '' },
-    { text: `errors ${run.counts.error}`, letters: 'E' },
-    { text: `warnings ${run.counts.warning}`, letters: 'W' },
-    { text: `infos ${run.counts.info}`, letters: 'I' },
-    { text: 'errors and warnings', letters: 'EW' },
-  ]
-  const tookMs = run.sentMs === null ? undefined : (run.doneMs ?? nowMs) - run.sentMs
+  const tookMs = run.sentMs === null || run.doneMs === null ? undefined : run.doneMs - run.sentMs
   const deadline = daemon.runs.deadlineMs(run.id)
   const facts = [
     { name: 'Requested', when: moment(run.requestedMs, nowMs) },
     ...(run.sentMs === null ? [] : [{ name: 'Sent', when: moment(run.sentMs, nowMs) }]),
     ...(run.doneMs === null ? [] : [{ name: 'Date', when: moment(run.doneMs, nowMs) }]),
     ...(deadline === undefined ? [] : [{ name: 'Deadline', when: moment(deadline, nowMs) }]),
-    ...(tookMs === undefined
-      ? []
-      : [{ name: run.doneMs === null ? 'Runs for' : 'Took', text: formatDuration(Math.max(0, tookMs)) }]),
+    ...(tookMs === undefined ? [] : [{ name: 'Took', text: formatDuration(Math.max(0, tookMs)) }]),
     ...(run.bootMs === null ? [] : [{ name: 'Boot', when: moment(run.bootMs, nowMs) }]),
     ...(detail.mac === null && detail.ip === null
       ? []
@@ -105,14 +106,21 @@ export async function viewRunPage(
     waived: detail.waived === null ? '' : visible(detail.waived),
     system: { name: visible(run.system.name), href: `/system/${run.system.id}/` },
     test: { name: visible(run.test.name), href: `/testname/${run.test.id}/` },
-    version: run.version ? { name: visible(run.version.name), href: `/tests/${run.version.id}/` } : undefined,
+    version: run.version
+      ? { id: run.version.id, name: visible(run.version.name), href: `/tests/${run.version.id}/` }
+      : undefined,
     hash: run.hash?.slice(0, 12),
     facts,
-    counts: progress?.counts ?? run.counts,
+    counts: {
+      error: formatCount(counts.error),
+      warning: formatCount(counts.warning),
+      info: formatCount(counts.info),
+    },
     cases: total === 0 ? '' : `${total}: ${pass} passed, ${fail} failed, ${skip} skipped, ${todo} to do`,
     near: near.flatMap(([text, each]) => (each ? [{ text, href: `/test/${each.id}/`, chip: chipOf(each) }] : [])),
     diffHref: good && options.diff === undefined && run.state === 'done' ? url({ diff: String(good.id) }) : undefined,
     diff: options.diff === undefined ? undefined : await viewDiff(daemon, run, options.diff),
+    kept: run.version !== null && queries.getVersion(run.version.id)?.kept === true,
     forms: options.mayChange,
     fault: options.fault,
     open,
@@ -128,19 +136,21 @@ export async function viewRunPage(
       size: formatBytes(sizeBytes),
       href: `/test/${run.id}/file/${place}`,
     })),
-    log,
-    size: file ? formatBytes(file.sizeBytes) : '',
+    log: viewLog(run, log, options, counts),
+    size: file && !open ? formatBytes(file.sizeBytes) : '',
     noLog: open
       ? 'Nothing has come yet.'
       : run.uploaded && !run.logKept
         ? 'The log has been removed by retention; its counts stay.'
         : 'There is no log.',
-    toggles: toggles.map(({ text, letters }) => ({
-      text,
-      current: options.show === letters,
-      href: `/test/${run.id}/${letters === '' ? '' : `?show=${letters}`}#log`,
-    })),
-    more: log?.next === undefined ? undefined : `${url({ from: String(log.next) })}#log`,
+    lines: log
+      ? []
+      : detail.lines.map(({ kind, line, text }) => ({
+          number: line,
+          letter: kind,
+          kind: lineKinds[kind],
+          text: visible(text),
+        })),
   }
   return {
     data,
@@ -151,6 +161,61 @@ export async function viewRunPage(
       crumbs: [{ text: 'Results', href: '/versions' }, { text: `Run ${run.id}` }],
       seq: daemon.store.seq,
     },
+  }
+}
+
+const noCounts = { info: 0, warning: 0, error: 0 }
+
+/** The log with its toggles; undefined where there is none and none is to come. */
+function viewLog(
+  run: RunRow,
+  log: LogWindow | undefined,
+  { show }: RunOptions,
+  counts: RunRow['counts'],
+): object | undefined {
+  const open = runStates[run.state].open
+  if (!log && !open) return undefined
+  const url = (letters: string, line?: number) => {
+    const params = new URLSearchParams()
+    if (letters !== '') params.set('show', letters)
+    if (line !== undefined) params.set('from', String(line))
+    return `/test/${run.id}/${params.size === 0 ? '' : `?${params}`}`
+  }
+  const to = (line: number | undefined) =>
+    line === undefined ? undefined : { line, href: `${url(show, Math.max(1, line - linesAbove))}#L${line}` }
+  const kindOf = (letter: string) => lineKinds[letter] ?? ''
+  const countOf = (letter: string): string => {
+    // What a result counted is exact; versions are counted here, as far as the log was looked through.
+    if (letter === 'V') return `${formatCount(log?.counts['version'] ?? 0)}${log?.cut ? '+' : ''}`
+    return formatCount(counts[kindOf(letter) as keyof typeof counts])
+  }
+  const shown = new Set(log?.lines.map(({ number }) => number))
+  const whole = show === '' && log?.next === undefined && !log?.earlier
+  return {
+    lines: log?.lines ?? [],
+    show,
+    whole,
+    tail:
+      open && log?.next === undefined && !log?.cut ? formatPosition(log?.end ?? { offset: 0, lines: 0 }) : undefined,
+    cut: log?.cut ?? false,
+    all: { current: show === '', href: `${url('')}#log` },
+    toggles: [...toggled].map((letter) => ({
+      letter,
+      kind: kindOf(letter),
+      text: toggleWords[letter] ?? '',
+      count: countOf(letter),
+      current: show.includes(letter),
+      href: `${url([...toggled].filter((each) => show.includes(each) !== (each === letter)).join(''))}#log`,
+    })),
+    firstError:
+      log?.firstError === undefined
+        ? undefined
+        : shown.has(log.firstError)
+          ? { line: log.firstError, href: `#L${log.firstError}` }
+          : to(log.firstError),
+    nextError: to(log?.nextError),
+    earlier: log?.earlier ? `${url(show, 1)}#log` : undefined,
+    next: log?.next === undefined ? undefined : { line: log.next, href: `${url(show, log.next)}#log` },
   }
 }
 
@@ -168,12 +233,19 @@ async function viewDiff(daemon: Daemon, run: RunRow, other: number): Promise<obj
   }
   const scriptOf = async ({ hash }: RunRow) =>
     hash === null ? undefined : (await daemon.results.script(hash))?.split('\n')
-  const settingsOf = (each: RunRow) => [
-    `version: ${each.version?.name ?? 'none'}`,
-    `retries: ${each.retries ?? 0}`,
-    `script: ${each.hash?.slice(0, 12) ?? 'unknown'}`,
-    `machine: ${daemon.store.queries.getDetail(each.id).mac ?? 'unknown'}`,
-  ]
+  const settingsOf = (each: RunRow) => {
+    const { mac, ip, exit } = daemon.store.queries.getDetail(each.id)
+    return [
+      `version: ${each.version?.name ?? 'none'}`,
+      `script: ${each.hash?.slice(0, 12) ?? 'unknown'}`,
+      `attempt: ${each.attempt}`,
+      `retries: ${each.retries ?? 'unknown'}`,
+      `grace: ${each.graceMs === null ? 'unknown' : formatDuration(each.graceMs)}`,
+      `machine: ${mac ?? 'unknown'}`,
+      `address: ${ip ?? 'unknown'}`,
+      `exit status: ${exit ?? 'none'}`,
+    ]
+  }
   const parts = [
     part('Log', await logOf(before.id), await logOf(run.id)),
     part('Script', await scriptOf(before), await scriptOf(run)),

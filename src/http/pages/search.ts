@@ -4,12 +4,32 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import type { Named } from '../../store/run-rows.ts'
-import { type ListPage, type ListQuery, listData, type Section } from './run-lists.ts'
-import { showRun } from './run-rows.ts'
+import type { ListData, ListPage, Section } from './run-lists.ts'
+import type { ListQuery } from './run-selection.ts'
+import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
 import { formatCount, plural, visible } from './words.ts'
 
 /** Hits of each kind. */
 const hitsMax = 50
+
+/** The newest runs with the words in one of their error lines. */
+export function tableOfSearch({ store }: Daemon, query: ListQuery): TableOptions {
+  const words = query.words.trim().toLowerCase()
+  const errors = words === '' ? [] : store.queries.searchLines(words, hitsMax)
+  const texts = new Map(errors.map(({ run, text }) => [run.id, text]))
+  return {
+    path: '/search',
+    section: 'errors',
+    only: {},
+    among: errors.map(({ run }) => run),
+    // The words are in the line, not in the names.
+    query: { ...query, words: '' },
+    linkWords: query.words,
+    defaults: { sort: 'id', descending: true },
+    empty: '',
+    said: ({ id }) => texts.get(id),
+  }
+}
 
 export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): ListPage {
   const { queries } = daemon.store
@@ -30,7 +50,9 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       ({ name }: { name: string }) => `/?${new URLSearchParams({ q: name })}`,
     ),
   }
-  const errors = words === '' ? [] : queries.searchLines(words, hitsMax)
+  const options = tableOfSearch(daemon, query)
+  const errors = options.among ?? []
+  const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const total = Object.values(found).reduce((sum, each) => sum + each.length, 0) + errors.length
   const sections: Section[] = [
     ...Object.entries(found)
@@ -38,19 +60,16 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       .map(([title, hits]) => ({
         id: title.toLowerCase(),
         title,
-        rows: [],
         links: hits,
         count: formatCount(hits.length),
-        empty: '',
       })),
     ...(errors.length > 0
       ? [
           {
             id: 'errors',
             title: 'Error lines',
-            rows: errors.map(({ run, text }) => ({ ...showRun(queries, run, nowMs), said: visible(text) })),
             count: formatCount(errors.length),
-            empty: '',
+            table,
           },
         ]
       : []),
@@ -61,16 +80,9 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       : total === 0
         ? `Nothing has ${visible(query.words)} in it.${mac ? ' Machines are found by MAC on the first page.' : ''}`
         : `${plural(total, 'hit')} for ${visible(query.words)}.`
+  const data: ListData = { heading: 'Search', tone: 'pass', glyph: '', answer, sections }
   return {
-    runs: errors.map(({ run }) => run),
-    data: listData(daemon, '/search', query, {
-      heading: 'Search',
-      tone: 'pass',
-      glyph: '',
-      answer,
-      sections,
-      exported: false,
-    }),
+    data,
     frame: { title: 'Search', query: query.words, crumbs: [{ text: 'Search' }] },
   }
 }

@@ -9,50 +9,44 @@ import { namesOf, viewRecord } from '../../commands/record.ts'
 import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import type { Verdict } from '../../domain/verdict.ts'
-import type { RunRow } from '../../store/run-rows.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
 import { glyphs, readBoots } from './boots.ts'
+import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
-import { showRun } from './run-rows.ts'
-import { commandLine, formatCount, type Moment, moment, plural, visible } from './words.ts'
+import type { ListQuery } from './run-selection.ts'
+import { pickRuns, viewRunTable } from './run-table.ts'
+import { tableOfSystem, viewAsked, viewSystemTests, viewTestForms } from './system-tests.ts'
+import { commandLine, type Moment, moment, plural, visible } from './words.ts'
 
 /** As many as 0.8 showed, and one before the first of them to take back to. */
 const decisionsShown = 10
 const bootsShown = 10
-/** Runs listed, and looked at for the line above them. */
-const runsShown = 25
-const runsJudged = 100
 /** Records of the journal; all of them are in `pxemngr history`. */
 const recordsShown = 30
-
-/** What a form was sent with and why it was refused, to be shown beside its field. */
-export interface FormFault {
-  readonly form: string
-  readonly typed: string
-  readonly text: string
-}
 
 export interface SystemOptions {
   /** Whether the forms are there: the caller may change. */
   readonly mayChange: boolean
   readonly nowMs: number
+  /** Of the list of runs. */
+  readonly list: ListQuery
   readonly fault?: FormFault
-  /** The form that has just been done. */
+  /** The form that has just been done, and the runs that it asked for. */
   readonly done?: string
+  readonly asked?: RunSpan
 }
 
 /** Data of the template and what the layout needs. */
 export async function viewSystem(
   daemon: Daemon,
   system: SystemRow,
-  options: SystemOptions,
+  given: SystemOptions,
 ): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
-  const { nowMs } = options
+  const { nowMs } = given
   const { queries, seq } = daemon.store
   const [boots, records] = await Promise.all([
     readBoots(daemon, { system: system.id, limit: bootsShown }, nowMs),
-    daemon.store.history({ systems: [system.id], limit: recordsShown }).catch(() => undefined),
+    daemon.store.history({ systems: [system.id], limit: recordsShown, recent: true }).catch(() => undefined),
   ])
   const name = visible(system.name)
   const isDefault = system.name === defaultSystem
@@ -64,7 +58,9 @@ export async function viewSystem(
   const own = decisions[0]?.profile
   const names = records && namesOf(queries, records)
   const sick = queries.sickOf(system.id)
-  const runs = queries.runs({ system: system.id, limit: runsJudged })
+  const tested = viewSystemTests(daemon, system)
+  const options = tableOfSystem(daemon, system, given.list)
+  const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const state = headline(answers, profiles, isDefault, decisions[0], nowMs)
   const data = {
     id: system.id,
@@ -74,6 +70,7 @@ export async function viewSystem(
     same: profiles.size <= 1,
     answers,
     addresses: addresses.map((address) => viewAddress(daemon, system, address)),
+    decisionsShown,
     decisions: decisions.map((each) => {
       const actor = records?.find((record) => record.seq === each.seq)?.actor
       return {
@@ -84,8 +81,8 @@ export async function viewSystem(
       }
     }),
     sick: sick === undefined ? undefined : visible(sick),
-    runs: runs.slice(0, runsShown).map((run) => showRun(queries, run, nowMs)),
-    testsSaid: testsLine(runs),
+    tested,
+    table,
     traced: boots !== undefined,
     boots: (boots ?? []).map((boot) => ({
       ...boot,
@@ -104,16 +101,11 @@ export async function viewSystem(
             changes: entry.changes.map((change) => visible(withoutName(change, system.name))),
           }))
       : undefined,
-    forms: options.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, options) : undefined,
+    forms: given.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, given) : undefined,
+    testForms: given.mayChange && !isDefault ? viewTestForms(daemon, system, given.fault) : undefined,
     commands: {
       address: commandLine('pxemngr', 'addsystem', system.name, '52:54:00:12:34:56'),
       next: commandLine('pxemngr', 'nextboot', system.name, 'local'),
-      test: commandLine(
-        'pxemngr',
-        'nexttest',
-        system.name,
-        daemon.tests.names().find((test) => test !== 'wait') ?? 'TEST',
-      ),
       history: commandLine('pxemngr', 'history', system.name),
     },
   }
@@ -133,15 +125,6 @@ export async function viewSystem(
 /** The page is about one system: its name in front of every line says nothing. */
 function withoutName(change: string, name: string): string {
   return change.startsWith(`${name}: `) ? change.slice(name.length + 2) : change
-}
-
-/** In words: how its latest results are. */
-function testsLine(runs: readonly RunRow[]): string {
-  const verdicts = runs.flatMap(({ verdict }) => verdict ?? [])
-  if (verdicts.length === 0) return ''
-  const count = (wanted: Verdict) => verdicts.filter((verdict) => verdict === wanted).length
-  const inconclusive = count('infra') + count('lost')
-  return `Of the last ${plural(verdicts.length, 'result')} ${formatCount(count('fail'))} failed and ${formatCount(inconclusive)} ${inconclusive === 1 ? 'was' : 'were'} lost.`
 }
 
 const surfaces: Readonly<Record<string, string>> = {
@@ -279,6 +262,7 @@ function viewForms(
         ? { value: previous, text: visible(previous) }
         : undefined,
     done: options.done,
+    asked: options.done === 'nexttest' && options.asked ? viewAsked(daemon, options.asked) : undefined,
     goes: plural(addresses, 'address', 'addresses'),
     otherwise: visible(daemon.store.queries.defaultNextBoot()?.profile ?? ''),
     faults: { nextboot: fault('nextboot'), rename: fault('rename'), delete: fault('delete') },

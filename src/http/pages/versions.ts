@@ -3,7 +3,6 @@
  * Source: WEB.md; what counts as a regression is `domain/compare.ts`.
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { compareVersions } from '../../domain/compare.ts'
 import { type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
 import { csvLines } from './export.ts'
 import type { Frame } from './render.ts'
@@ -37,20 +36,18 @@ export async function summarizeVersions(
   const versions: VersionSummary[] = []
   for (const [at, version] of all.slice(0, limit).entries()) {
     const before = all[at + 1]
-    const latest = await index.latest(version.id)
-    const counts: Partial<Record<Verdict | 'missing', number>> = {}
-    for (const { verdict } of latest) counts[verdict] = (counts[verdict] ?? 0) + 1
-    const lacking = daemon.store.queries.missingOf(version.id).length
+    const counts: Partial<Record<Verdict | 'missing', number>> = { ...(await index.counts(version.id)) }
+    const lacking = (await index.missing(version.id)).length
     if (lacking > 0) counts.missing = lacking
-    const changes = before ? compareVersions(await index.latest(before.id), latest) : []
+    const changes = before ? await index.changes(before.id, version.id) : { regressions: 0, fixed: 0 }
     versions.push({
       id: version.id,
       name: version.name,
       atMs: version.atMs,
       kept: version.kept,
       counts,
-      regressions: changes.filter(({ kind }) => kind === 'regression').length,
-      fixed: changes.filter(({ kind }) => kind === 'fixed').length,
+      regressions: changes.regressions,
+      fixed: changes.fixed,
       before: before?.name,
     })
   }

@@ -5,13 +5,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { createJunitReader, type JunitRead } from '../../../src/domain/result/junit.ts'
 import { createResultReader, type ResultSummary } from '../../../src/domain/result/reader.ts'
 
 function read(text: string | Uint8Array, ...junit: string[]): ResultSummary {
   const reader = createResultReader()
   reader.push(typeof text === 'string' ? Buffer.from(text) : text)
-  for (const [at, xml] of junit.entries()) reader.addJunit(`${at}.xml`, Buffer.from(xml))
+  for (const [at, xml] of junit.entries()) reader.addJunit(`${at}.xml`, junitOf(Buffer.from(xml)))
   return reader.summary()
+}
+
+/** Read in one piece, and the same in any pieces. */
+function junitOf(bytes: Uint8Array): JunitRead {
+  const [whole, ...others] = [bytes.length, 1, 7].map((size) => {
+    const reader = createJunitReader()
+    for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size))
+    return reader.finish()
+  })
+  for (const other of others) assert.deepEqual(other, whole)
+  return whole ?? { fault: 'nothing' }
 }
 
 const verdictOf = (text: string, ...junit: string[]) => read(text, ...junit).verdict
@@ -223,4 +235,32 @@ test('any bytes are read without a throw, and the counts are those of a plain re
       },
     ),
   )
+})
+
+test('JUnit: comments, CDATA and instructions with tags inside, byte order mark, Latin-1, values cut to what is kept', () => {
+  const odd = `\ufeff<?xml version="1.0"?><!-- <testsuite> -- > --><testsuite name="s"><![CDATA[<testcase ]] ]>]]><?x <a?>
+    <testcase name='a&lt;b&#65;&nosuch;'/><system-out>${'long > text '.repeat(1000)}</system-out></testsuite>`
+  assert.deepEqual(junitOf(Buffer.from(odd)), {
+    counts: { total: 1, pass: 1, fail: 0, skip: 0, todo: 0 },
+    cases: [{ name: 's > a<bA&nosuch;', outcome: 'pass', note: '', durationMs: null }],
+  })
+  const latin = junitOf(Buffer.from('<testsuite><testcase name="caf\xe9"/></testsuite>', 'latin1'))
+  assert.ok('cases' in latin && latin.cases[0]?.name === 'café')
+  const long = junitOf(Buffer.from(`<testsuite><testcase name="${'&amp;'.repeat(20_000)}"/></testsuite>`))
+  assert.ok('cases' in long && long.cases[0]?.name === '&'.repeat(300))
+  for (const [xml, fault] of [
+    [`<testsuite><a b="${'x'.repeat(300_000)}"/></testsuite>`, /<a … is not closed/],
+    ['<testsuite><!-- x', /comment has no end/],
+    ['<testsuite><![CDATA[ x ]>', /CDATA section has no end/],
+    ['<testsuite><', /begins no element/],
+    ['<testsuite><!ELEMENT', /DTD/],
+    ['<testsuite></testsuite><testsuite/>', /begins with <testsuite>/],
+    ['just text', /no XML/],
+  ] as const) {
+    const reader = createJunitReader()
+    reader.push(Buffer.from(xml))
+    const read = reader.finish()
+    assert.ok('fault' in read)
+    assert.match(read.fault, fault)
+  }
 })

@@ -1,0 +1,70 @@
+/**
+ * Bodies that nobody reads to their end: a request is answered before it has been sent whole.
+ *
+ * Whoever closes a connection with bytes unread makes the kernel reset it, and the reset takes the answer away before the
+ * client has read it. So the answer goes out, the rest is read and thrown away for a while, and only then is the connection
+ * closed. A client that asks first (`Expect: 100-continue`) is told to go on when somebody begins to read, not before:
+ * one that is refused sends nothing. Sources: RFC 9112 §9.6 (tear-down), RFC 9110 §10.1.1 (Expect).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** The rest of a body is thrown away so long, and given up after so long a silence. */
+const drainMaxMs = 30_000
+const drainSilenceMs = 3_000
+
+/** Requests whose client waits to be told to send its body. */
+const waiting = new WeakSet<IncomingMessage>()
+
+/** For `checkContinue`: the client is told to go on when its body is first read. */
+export function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  waiting.add(incoming)
+  // What is refused without having been read must not be followed by another request on the same connection.
+  outgoing.shouldKeepAlive = false
+  const goOn = (event: string | symbol): void => {
+    if (event !== 'data' && event !== 'readable') return
+    incoming.off('newListener', goOn)
+    waiting.delete(incoming)
+    if (outgoing.headersSent || outgoing.destroyed) return
+    outgoing.shouldKeepAlive = true
+    outgoing.writeContinue()
+  }
+  incoming.on('newListener', goOn)
+}
+
+/** The body, which stays readable when the loop over it is left. */
+export function readBody(incoming: IncomingMessage): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array> }
+}
+
+/** Resolves when the rest of the body has come, or the client is gone, or has been given up. Keeps nothing. */
+export function drainBody(incoming: IncomingMessage): Promise<void> {
+  if (incoming.readableEnded || incoming.destroyed || waiting.has(incoming)) return Promise.resolve()
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(late)
+      clearTimeout(silent)
+      incoming.off('data', heard)
+      for (const event of ['end', 'error', 'close']) incoming.off(event, end)
+      resolve()
+    }
+    const heard = (): void => void silent.refresh()
+    const late = setTimeout(end, drainMaxMs).unref()
+    const silent = setTimeout(end, drainSilenceMs).unref()
+    for (const event of ['end', 'error', 'close']) incoming.on(event, end)
+    incoming.on('data', heard)
+    incoming.resume()
+  })
+}
+
+/** A whole answer with `content-length` in its headers, whose connection is closed once the body has been drained. */
+export function answerUnread(incoming: IncomingMessage, body: string, init: ResponseInit): Response {
+  const bytes = new TextEncoder().encode(body)
+  const stream = new ReadableStream<Uint8Array>({
+    async start(controller) {
+      controller.enqueue(bytes)
+      await drainBody(incoming)
+      controller.close()
+    },
+  })
+  return new Response(stream, init)
+}

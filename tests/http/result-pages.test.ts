@@ -1,0 +1,271 @@
+/**
+ * The pages of runs by `app.request()`: lists that are chosen, ordered, grouped and paged by their URL, and give the same
+ * as CSV and JSON; what 0.8's pages said; trends. Sources: WEB.md "Behaviour", COMPATIBILITY 4.6, CONTRACT "What people see".
+ */
+import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { fillLab, type Lab } from '../harness/lab.ts'
+import { openSite, type Site } from '../harness/site.ts'
+
+let site: Site
+let lab: Lab
+
+before(async () => {
+  site = await openSite()
+  lab = await fillLab(site, { versions: 5, systems: 16, tests: 9 })
+})
+after(() => site.close())
+
+interface Row {
+  readonly id: number
+  readonly system: string
+  readonly test: string
+  readonly version: string | null
+  readonly state: string
+  readonly verdict: string | null
+  readonly sent: string | null
+  readonly done: string | null
+  readonly errors: number
+}
+
+const page = async (path: string): Promise<string> => {
+  const { status, text } = await site.get(path)
+  assert.equal(status, 200, path)
+  return text
+}
+const rows = async (path: string): Promise<Row[]> =>
+  (JSON.parse(await page(`${path}${path.includes('?') ? '&' : '?'}format=json`)) as { runs: Row[] }).runs
+/** Ids of the rows of the table, as they stand. */
+const shown = (html: string): number[] =>
+  [...html.matchAll(/<a class="whole" href="\/test\/(\d+)\/">/g)].map(([, id]) => Number(id))
+
+describe('lists of runs', () => {
+  const lists = () => ({
+    version: `/tests/${lab.versions.length}/`,
+    test: `/testname/${lab.test}/`,
+    system: `/system/${lab.system}/`,
+    queue: '/queue',
+    search: '/search?q=fan',
+  })
+  const sorts = ['id', 'verdict', 'system', 'test', 'version', 'when', 'took', 'errors']
+  const groups = ['none', 'system', 'prefix', 'test', 'version', 'verdict', 'state']
+
+  test('page, CSV and JSON hold the same runs in the same order, however they are sorted, grouped and paged', async () => {
+    for (const [name, path] of Object.entries(lists())) {
+      const queries = [
+        ...(name === 'system' ? sorts.flatMap((sort) => [`sort=${sort}`, `sort=-${sort}`]) : ['sort=-system']),
+        ...(name === 'system' ? groups.map((group) => `group=${group}&sort=took`) : ['group=prefix&sort=took']),
+        'page=2',
+        'verdict=pass&sort=-errors&group=prefix',
+      ]
+      for (const query of queries) {
+        const url = `${path}${path.includes('?') ? '&' : '?'}${query}`
+        const html = await page(url)
+        const json = await rows(url)
+        const csv = (await page(`${url}&format=csv`)).trim().split('\r\n').slice(1)
+        assert.deepEqual(
+          json.map(({ id }) => id),
+          shown(html),
+          `${name} ${query}`,
+        )
+        assert.deepEqual(
+          csv.map((line) => Number(line.split(',')[0])),
+          shown(html),
+          `${name} ${query}`,
+        )
+      }
+      // What the page links as all is more than a page, in the same order.
+      const all = await rows(`${path}${path.includes('?') ? '&' : '?'}page=all&sort=-when`)
+      const first = await rows(`${path}${path.includes('?') ? '&' : '?'}sort=-when`)
+      assert.deepEqual(all.slice(0, first.length), first)
+      assert.ok(all.length >= first.length)
+    }
+  })
+
+  test('each order is what it says: names as people count, verdicts worst first, versions as they came', async () => {
+    const path = `/tests/${lab.versions.length}/?page=all`
+    const names = (await rows(`${path}&sort=system`)).map(({ system }) => system)
+    assert.deepEqual(names, [...names].sort(new Intl.Collator('en', { numeric: true }).compare))
+    const verdicts = ['fail', 'lost', 'infra', 'warn', 'pass', 'skip']
+    const places = (await rows(`${path}&sort=verdict`)).map(({ verdict }) => verdicts.indexOf(verdict ?? ''))
+    assert.ok(new Set(places).size > 2)
+    assert.deepEqual(
+      places,
+      [...places].sort((a, b) => a - b),
+    )
+    const errors = (await rows(`${path}&sort=-errors`)).map((run) => run.errors)
+    assert.deepEqual(
+      errors,
+      [...errors].sort((a, b) => b - a),
+    )
+    const took = (await rows(`${path}&sort=took`)).flatMap(({ sent, done }) =>
+      sent && done ? [Date.parse(done) - Date.parse(sent)] : [],
+    )
+    assert.deepEqual(
+      took,
+      [...took].sort((a, b) => a - b),
+    )
+    const versions = (await rows(`/system/${lab.system}/?page=all&sort=version`)).flatMap(
+      ({ version }) => version ?? [],
+    )
+    assert.deepEqual([...new Set(versions)], lab.versions)
+  })
+
+  test('a filter takes words of all names, a verdict, a state; pages count what fits', async () => {
+    const path = `/testname/${lab.test}/`
+    const some = await rows(`${path}?q=RACK2+4.2&page=all`)
+    assert.ok(some.length > 0)
+    for (const run of some) assert.ok(run.system.includes('rack2') && run.version?.includes('4.2'), JSON.stringify(run))
+    assert.deepEqual(
+      new Set((await rows(`${path}?verdict=pass&page=all`)).map(({ verdict }) => verdict)),
+      new Set(['pass']),
+    )
+    assert.deepEqual(new Set((await rows('/queue?verdict=running')).map(({ state }) => state)), new Set())
+    assert.deepEqual(new Set((await rows('/queue?verdict=sent')).map(({ state }) => state)), new Set(['sent']))
+    assert.deepEqual(await rows('/queue?verdict=pass'), [])
+    const version = `/tests/${lab.versions.length}/`
+    const html = await page(`${version}?q=rack`)
+    const count = (await rows(`${version}?q=rack&page=all`)).length
+    assert.match(html, new RegExp(`1–100 of ${count} runs`))
+    assert.match(html, /rel="next" href="\/tests\/\d+\/\?q=rack&amp;page=2#runs"/)
+    assert.match(await page(`${path}?q=nothing-has-this`), /No run fits\./)
+    assert.equal((await rows(`${version}?page=999999`)).length, count % 100 || 100)
+    assert.equal((await site.get(`${path}?format=xml`)).status, 400)
+  })
+
+  test('groups stand under their names with their counts, and a heading sorts within them', async () => {
+    const html = await page(`/tests/${lab.versions.length}/?group=prefix`)
+    const heads = [...html.matchAll(/<tr class="group"><th[^>]*><bdi>([^<]*)<\/bdi> <span class="quiet">(\d+)/g)]
+    assert.deepEqual(heads[0]?.slice(1), [
+      'rack1-node',
+      String((await rows(`/tests/${lab.versions.length}/?q=rack1-node&page=all`)).length),
+    ])
+    assert.match(
+      html,
+      /<th scope="col" class="at-took" aria-sort="none"><a href="[^"]*group=prefix&amp;sort=-took#runs">Took/,
+    )
+    const queue = await page('/queue')
+    assert.deepEqual(
+      [...queue.matchAll(/<tr class="group"><th[^>]*><bdi>([^<]*)/g)].map(([, name]) => name),
+      ['sent', 'waiting'],
+    )
+    const sorted = await page('/queue?sort=-id')
+    assert.match(sorted, /aria-sort="descending"><a href="\/queue\?sort=id#runs">Run/)
+  })
+
+  test('odd values in a URL are as if they were not there', async () => {
+    const path = `/testname/${lab.test}/`
+    const plain = await rows(path)
+    for (const query of [
+      'sort=nothing',
+      'group=%00',
+      'page=-1',
+      'page=0',
+      'verdict=constructor',
+      'sort=--id',
+      'verdict=done',
+    ]) {
+      assert.deepEqual(await rows(`${path}?${query}`), plain, query)
+    }
+    const html = await page(`${path}?q=%3Cimg%20src%3Dx%3E&verdict=%22%3E%3Cscript%3E`)
+    assert.match(html, /value="&lt;img src=x&gt;"/)
+    assert.doesNotMatch(html, /<img|<script>/)
+  })
+})
+
+describe('as the pages of 0.8', () => {
+  test('4.6: a run is followed by (N errors) when it has a result, else by the letter of its status', async () => {
+    const html = await page(`/testname/${lab.test}/`)
+    const running = html.slice(html.indexOf(`href="/test/${lab.runningRun}/"`))
+    assert.match(running, /<span class="old">\(S\)<\/span>/)
+    assert.match(await page('/queue?verdict=requested'), /<span class="old">\(R\)<\/span>/)
+    const failed = await page(`/tests/${lab.versions.length}/?verdict=fail`)
+    assert.match(failed, /<span class="old">\(2 errors\)<\/span>/)
+    assert.match(await page(`/tests/${lab.versions.length}/?verdict=pass`), /<span class="old">\(0 errors\)<\/span>/)
+    assert.match(await page('/search?q=rebooted'), /<span class="old">\(E\)<\/span>/)
+  })
+
+  test('4.6: headings are those of 0.8, lists are newest first, a run without a version has None', async () => {
+    assert.match(
+      await page(`/tests/${lab.versions.length}/`),
+      new RegExp(`Test reports for version ${lab.versions.at(-1)}`),
+    )
+    const machine = await page(`/system/${lab.system}/`)
+    assert.match(machine, /Last 10 PXE requests/)
+    const ids = shown(machine)
+    assert.deepEqual(
+      ids,
+      [...ids].sort((a, b) => b - a),
+    )
+    assert.match(await page('/queue'), /<span class="quiet">None<\/span>/)
+  })
+
+  test('4.6: systems and tests are by name, versions newest first, tests only those whose file is there', async () => {
+    const names = [...(await page('/')).matchAll(/<tr data-live="system-\d+">\s*<th[^>]*><a[^>]*><bdi>([^<]*)/g)].map(
+      ([, name]) => name ?? '',
+    )
+    assert.deepEqual(names, [...names].sort(new Intl.Collator('en', { numeric: true }).compare))
+    const tests = async () =>
+      [...(await page('/queue')).matchAll(/<li><a href="\/testname\/\d+\/"><bdi>([^<]*)/g)].map(
+        ([, name]) => name ?? '',
+      )
+    const before = await tests()
+    assert.deepEqual(
+      before,
+      [...before].sort((a, b) => a.localeCompare(b)),
+    )
+    rmSync(join(site.testsDir, 'wait.test'))
+    await site.daemon.tests.sync()
+    assert.deepEqual(
+      await tests(),
+      before.filter((name) => name !== 'wait'),
+    )
+    const versions = [...(await page('/versions')).matchAll(/<a class="whole" href="\/tests\/\d+\/"><bdi>([^<]*)/g)]
+    assert.deepEqual(
+      versions.map(([, name]) => name),
+      [...lab.versions].reverse(),
+    )
+  })
+})
+
+describe('trends', () => {
+  test('a test and a machine have charts of verdicts, duration and measurements over versions, with their numbers', async () => {
+    for (const path of [`/testname/${lab.test}/`, `/system/${lab.system}/`]) {
+      const html = await page(path)
+      const titles = [...html.matchAll(/<figcaption><bdi>([^<]*)<\/bdi> <b>([^<]*)/g)].map(([, title]) => title)
+      assert.deepEqual(titles.slice(0, 2), ['Verdicts', 'Duration'], path)
+      assert.match(titles[2] ?? '', /duration$/)
+      assert.match(html, new RegExp(`from ${lab.versions[0]} to ${lab.versions.at(-1)}`))
+      const table = html.slice(html.indexOf('The same as numbers'))
+      for (const version of lab.versions) assert.ok(table.includes(`<bdi>${version}</bdi>`))
+      assert.match(table, /\d+(\.\d+)? s/)
+      assert.doesNotMatch(html, /NaN|Infinity|undefined/)
+    }
+  })
+
+  test('a filter draws only what is listed', async () => {
+    const html = await page(`/testname/${lab.test}/?q=rack1-node02`)
+    const verdicts = /<bdi>Verdicts<\/bdi> <b>([^<]*)/.exec(html)?.[1]
+    assert.match(verdicts ?? '', /^1 \w+$/)
+  })
+
+  test('a machine says of each test since when it fails and how flaky it is, the failing ones first', async () => {
+    const failing = site.store.queries.getRun(lab.failingRun)
+    const html = await page(`/system/${failing?.system.id}/`)
+    const table = html.slice(html.indexOf('class="rows plain tested"'))
+    const first = table.slice(table.indexOf('<tbody'), table.indexOf('</tr>', table.indexOf('<tbody')))
+    assert.match(first, /verdict fail/)
+    assert.match(first, new RegExp(`data-label="Failing since"><a href="/test/\\d+/"><bdi>${failing?.version?.name}`))
+    assert.match(first, /\d+ %/)
+    assert.match(html, /1 of 9 tests fails/)
+  })
+})
+
+test('the lines that were kept stay on the page of a run whose log retention took', async () => {
+  rmSync(join(site.resultsDir, `${lab.failingRun}.log`))
+  const html = await page(`/test/${lab.failingRun}/`)
+  assert.match(html, /The lines that were kept/)
+  assert.match(html, /class="line-error"><a href="#L\d+">\d+<\/a><span>E: gave up/)
+})
