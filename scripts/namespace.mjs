@@ -10,8 +10,10 @@ import { findProgram } from '../tests/harness/debian.mjs'
 /** Test files that mount file systems or lay networks; everything else in them runs there as well as outside. */
 export const rootFiles = [
   'tests/e2e/durability.test.ts',
+  'tests/e2e/loop-netns.test.ts',
   'tests/e2e/netns.test.ts',
   'tests/e2e/qemu.test.ts',
+  'tests/e2e/uploads.test.ts',
   'tests/harness/harness.test.ts',
   'tests/store/full-disk.test.ts',
 ]

@@ -407,7 +407,6 @@ describe('connections', () => {
   })
 })
 
-/** A file system of its own, gone after the test. */
 /** Once it is said: the free space is asked for anew each second. */
 async function untilDegraded(site: Site, what: RegExp): Promise<void> {
   await until(

@@ -2,8 +2,10 @@
  * The harness itself: what it leaves behind (nothing), and what it says when something does not come.
  */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { rootFiles } from '../../scripts/namespace.mjs'
 import { debianPackages, lacking } from './debian.mjs'
 import { makeDisk } from './disk.ts'
 import { parseReady } from './executable.ts'
@@ -117,4 +119,13 @@ test('a disk is a whole number of sectors with a boot signature, and refuses a m
   assert.deepEqual([...disk.subarray(510, 512)], [0x55, 0xaa])
   assert.throws(() => makeDisk('ä'), /no marker/)
   assert.throws(() => makeDisk(''), /no marker/)
+})
+
+test('every test file that mounts or lays networks is one that an ordinary user runs in a user namespace', () => {
+  const top = join(import.meta.dirname, '..')
+  const files = readdirSync(top, { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith('.test.ts'))
+    .filter((name) => /from '[^']*\/(mount|netns|world|bootlab)\.ts'/.test(readFileSync(join(top, name), 'utf8')))
+  assert.deepEqual(files.map((name) => join('tests', name)).sort(), [...rootFiles].sort())
 })
