@@ -16,7 +16,7 @@ import { formNames, parseSpan, submitForm } from './pages/changes.ts'
 import { machinesCsv, machinesJson } from './pages/export.ts'
 import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
 import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
-import { type Frame, type PageName, renderFragment, renderPage } from './pages/render.ts'
+import { type Frame, iconUrl, type PageName, renderFragment, renderPage } from './pages/render.ts'
 import { parseListQuery } from './pages/run-selection.ts'
 import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
@@ -94,7 +94,8 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
 function show(c: HttpContext, name: PageName, data: object, frame: Frame, status = 200): Response {
   const shown = { ...frame, access: c.get('access') }
   if (c.req.query('fragment') === undefined) return htmlResponse(renderPage(name, data, shown), status)
-  return htmlResponse(renderFragment(name, data), status, { 'x-page-title': encodeURIComponent(frame.title) })
+  const tab = { 'x-page-title': encodeURIComponent(frame.title), 'x-page-icon': iconUrl(frame) }
+  return htmlResponse(renderFragment(name, data), status, tab)
 }
 
 async function exportMachines(
