@@ -20,6 +20,7 @@ import { type Frame, iconUrl, type PageName, renderFragment, renderPage } from '
 import { parseListQuery } from './pages/run-selection.ts'
 import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
+import { createSystemHistory } from './pages/system-history.ts'
 import { tableOfSystem } from './pages/system-tests.ts'
 import { createVersionIndex } from './pages/version-index.ts'
 import type { HttpProblem } from './problems.ts'
@@ -38,6 +39,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   const nowMs = options.nowMs ?? Date.now
   const index = createMachineIndex(daemon.store)
   const versions = createVersionIndex(daemon.store)
+  const history = createSystemHistory(daemon.store)
 
   app.get('/', async (c) => {
     const query = parseMachinesQuery(new URL(c.req.url).searchParams)
@@ -52,7 +54,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
     const list = parseListQuery(new URL(c.req.url).searchParams)
     const file = await exportList(c, daemon.store.queries, tableOfSystem(daemon, system, list), 'runs')
     if (file) return file
-    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), list, ...more })
+    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), history, list, ...more })
     return show(c, 'system', data, frame, status)
   }
 
@@ -86,6 +88,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
     close() {
       index.close()
       versions.close()
+      history.close()
     },
   }
 }
