@@ -42,6 +42,8 @@ export interface RunQueries {
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
   getDetail(run: number): RunDetail
+  /** Of its detail what a list says. */
+  reasonOf(run: number): string | null
   /** What these runs measured. */
   measurementsOf(runs: readonly number[]): MeasurementRow[]
   /** Newest first. */
@@ -125,6 +127,7 @@ export function createRunQueries(database: Database): RunQueries {
       ]).map(toVersion)[0],
     getRun: (id) => oneRun('WHERE r.id = ?', [id]),
     getDetail: (run) => readDetail(database, run),
+    reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
     measurementsOf: (runs) =>
       all(
         `SELECT m.run, n.name, n.unit, m.value FROM json_each(?) r JOIN measurement m ON m.run = r.value
