@@ -1,6 +1,6 @@
 /**
  * Takes pictures of every page with data that hurts: `npm run screenshots [-- folder [page…]]` (default folder
- * `.cache/screenshots`, default all pages).
+ * `.cache/screenshots`, default all pages). `-- --readme` takes those that README.md shows, into `scripts/screenshots/`.
  *
  * Each page at 360, 900 and 1,600 px, light and dark, over the real application without sockets to machines
  * (tests/harness/site.ts). To be looked at, not only taken: what does the eye fall on first, and is it what matters?
@@ -25,7 +25,10 @@ const { fillSite, openSite, serveSite } = await import(pathToFileURL(join(projec
 const { fillLab } = await import(pathToFileURL(join(projectDir, 'tests/harness/lab.ts')).href)
 const { findProgram } = await import(pathToFileURL(join(projectDir, 'tests/harness/debian.mjs')).href)
 const [given, ...wanted] = process.argv.slice(2)
-const folder = given ?? join(projectDir, '.cache', 'screenshots')
+const forReadme = given === '--readme'
+const folder = forReadme
+  ? join(projectDir, 'scripts', 'screenshots')
+  : (given ?? join(projectDir, '.cache', 'screenshots'))
 mkdirSync(folder, { recursive: true })
 
 const executablePath = findProgram('chromium')
@@ -76,8 +79,27 @@ const pages = [
   ['system-forms', fullServer.url, `/system/${id}/`, true],
 ]
 
-const browser = await chromium.launch({ executablePath, args: chromiumFlags })
-try {
+/** For README.md: file, path, theme, height. */
+const readmePages = [
+  ['matrix', '/matrix', 'light', 760],
+  ['run', `/test/${shown.failingRun}/?show=EW&diff=${shown.goodRun}`, 'light', 1080],
+  ['test', `/testname/${shown.flaky}/`, 'dark', 760],
+]
+const readmeWidth = 1200
+
+async function takeReadme(browser) {
+  for (const [name, path, colorScheme, height] of readmePages) {
+    const context = await browser.newContext({ viewport: { width: readmeWidth, height }, colorScheme })
+    const page = await context.newPage()
+    await page.goto(labServer.url + path, { waitUntil: 'load' })
+    // Twice: glyphs of a second font may come after the first picture.
+    await page.screenshot()
+    await page.screenshot({ path: join(folder, `${name}.png`) })
+    await context.close()
+  }
+}
+
+async function takeAll(browser) {
   for (const theme of themes) {
     for (const width of widths) {
       const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme })
@@ -95,6 +117,11 @@ try {
       await context.close()
     }
   }
+}
+
+const browser = await chromium.launch({ executablePath, args: chromiumFlags })
+try {
+  await (forReadme ? takeReadme(browser) : takeAll(browser))
 } finally {
   await browser.close()
   await Promise.all([fullServer.close(), emptyServer.close(), labServer.close()])

@@ -16,10 +16,11 @@ import { formNames, parseSpan, submitForm } from './pages/changes.ts'
 import { machinesCsv, machinesJson } from './pages/export.ts'
 import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
 import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
-import { type Frame, type PageName, renderFragment, renderPage } from './pages/render.ts'
+import { type Frame, iconUrl, type PageName, renderFragment, renderPage } from './pages/render.ts'
 import { parseListQuery } from './pages/run-selection.ts'
 import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
+import { createSystemHistory } from './pages/system-history.ts'
 import { tableOfSystem } from './pages/system-tests.ts'
 import { createVersionIndex } from './pages/version-index.ts'
 import type { HttpProblem } from './problems.ts'
@@ -38,6 +39,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   const nowMs = options.nowMs ?? Date.now
   const index = createMachineIndex(daemon.store)
   const versions = createVersionIndex(daemon.store)
+  const history = createSystemHistory(daemon.store)
 
   app.get('/', async (c) => {
     const query = parseMachinesQuery(new URL(c.req.url).searchParams)
@@ -52,7 +54,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
     const list = parseListQuery(new URL(c.req.url).searchParams)
     const file = await exportList(c, daemon.store.queries, tableOfSystem(daemon, system, list), 'runs')
     if (file) return file
-    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), list, ...more })
+    const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), history, list, ...more })
     return show(c, 'system', data, frame, status)
   }
 
@@ -86,6 +88,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
     close() {
       index.close()
       versions.close()
+      history.close()
     },
   }
 }
@@ -94,7 +97,8 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
 function show(c: HttpContext, name: PageName, data: object, frame: Frame, status = 200): Response {
   const shown = { ...frame, access: c.get('access') }
   if (c.req.query('fragment') === undefined) return htmlResponse(renderPage(name, data, shown), status)
-  return htmlResponse(renderFragment(name, data), status, { 'x-page-title': encodeURIComponent(frame.title) })
+  const tab = { 'x-page-title': encodeURIComponent(frame.title), 'x-page-icon': iconUrl(frame) }
+  return htmlResponse(renderFragment(name, data), status, tab)
 }
 
 async function exportMachines(

@@ -221,7 +221,9 @@ export function mountResultPages(
       c.env.outgoing?.destroy()
       return c.env.outgoing !== undefined
     })
-    response.headers.set('x-accel-buffering', 'no')
+    for (const [name, value] of Object.entries({ 'x-accel-buffering': 'no', ...securityHeaders })) {
+      response.headers.set(name, value)
+    }
     return response
   })
 

@@ -43,6 +43,8 @@ export interface RunQueries {
   getRun(id: number): RunRow | undefined
   systemOfRun(run: number): number | undefined
   getDetail(run: number): RunDetail
+  /** Of its detail what a list says. */
+  reasonOf(run: number): string | null
   /** What these runs measured. */
   measurementsOf(runs: readonly number[]): MeasurementRow[]
   /** Why its verdict, without the rest of the detail: lists show it in each row. */
@@ -155,6 +157,7 @@ export function createRunQueries(database: Database): RunQueries {
       return typeof system === 'number' ? system : undefined
     },
     getDetail: (run) => readDetail(database, run),
+    reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
     measurementsOf: (runs) =>
       all(
         `SELECT m.run, n.name, n.unit, m.value FROM json_each(?) r JOIN measurement m ON m.run = r.value

@@ -58,6 +58,8 @@
       if (answer.ok) {
         const text = await answer.text()
         if (whole) ended = false
+        const icon = answer.headers.get('x-page-icon')
+        if (icon) document.querySelector('link[rel="icon"]').href = icon
         swap(text, answer.headers.get('x-page-title'), whole ? ['live', 'end'] : ['live'])
       }
     } catch {

@@ -160,6 +160,7 @@ describe('the page of a run', { skip: noBrowser }, () => {
     await page.locator('#log', { hasText: 'B' }).waitFor()
     assert.deepEqual(await shownLines(page), ['E: <b>first</b>', 'E: second'])
     assert.match(await page.title(), /^✕/)
+    assert.match((await page.locator('link[rel="icon"]').getAttribute('href')) ?? '', /favicon-fail/)
     assert.equal(await page.evaluate('document.body.dataset.same'), 'yes')
     assert.equal(await page.locator('main b').count(), 0)
     assert.deepEqual(complaints, [])

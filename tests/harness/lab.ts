@@ -25,6 +25,8 @@ export interface Lab {
   readonly runningRun: number
   readonly system: number
   readonly test: number
+  /** A test that fails now and then. */
+  readonly flaky: number
   readonly versions: readonly string[]
 }
 
@@ -157,7 +159,16 @@ export async function fillLab(site: Management, size: LabSize, nowMs = Date.now(
   const test = store.queries.findTest(names[0] ?? '')?.id ?? 1
   const failing = store.queries.getRun(failingRun)
   const goodRun = (failing && store.queries.previousRun(failing, ['pass', 'warn'])?.id) ?? 0
-  return { failingRun, goodRun, sick: ids[3] ?? 1, runningRun, system: ids[0] ?? 1, test, versions }
+  return {
+    failingRun,
+    goodRun,
+    sick: ids[3] ?? 1,
+    runningRun,
+    system: ids[0] ?? 1,
+    test,
+    flaky: store.queries.findTest(names[8] ?? '')?.id ?? test,
+    versions,
+  }
 }
 
 type Outcome = 'pass' | 'warn' | 'fail' | 'infra' | 'lost' | 'skip'

@@ -208,9 +208,7 @@ describe('as the pages of 0.8', () => {
     )
     assert.deepEqual(names, [...names].sort(new Intl.Collator('en', { numeric: true }).compare))
     const tests = async () =>
-      [...(await page('/queue')).matchAll(/<li><a href="\/testname\/\d+\/"><bdi>([^<]*)/g)].map(
-        ([, name]) => name ?? '',
-      )
+      [...(await page('/')).matchAll(/<li><a href="\/testname\/\d+\/"><bdi>([^<]*)/g)].map(([, name]) => name ?? '')
     const before = await tests()
     assert.deepEqual(
       before,
@@ -268,4 +266,25 @@ test('the lines that were kept stay on the page of a run whose log retention too
   const html = await page(`/test/${lab.failingRun}/`)
   assert.match(html, /The lines that were kept/)
   assert.match(html, /class="line-error"><a href="#L\d+">\d+<\/a><span>E: gave up/)
+})
+
+test('a machine’s history goes on from what was read: its own changes, a long record cut, a rename seen', async () => {
+  const path = `/system/${lab.system}/`
+  const history = async () => {
+    const html = await page(path)
+    return html.slice(html.indexOf('data-live="journal"'))
+  }
+  const first = await history()
+  assert.match(first, /and \d+ changes more/)
+  assert.doesNotMatch(first, /rack1-node02/)
+  await site.call('nextboot', { name: 'rack1-node01', profile: 'local' })
+  await site.call('nextboot', { name: 'rack1-node02', profile: 'local' })
+  const second = await history()
+  assert.match(second, /<tbody>\s*<tr><th scope="row"><bdi>next boot local<\/bdi>/)
+  assert.equal(second.match(/<tr>/g)?.length, Math.min(31, (first.match(/<tr>/g)?.length ?? 0) + 1))
+  await site.call('renamesystem', { name: 'rack1-node01', to: 'renamed' })
+  const third = await history()
+  assert.match(third, /<tbody>\s*<tr><th scope="row"><bdi>rack1-node01: renamed to renamed<\/bdi>/)
+  assert.doesNotMatch(third, /<bdi>rack1-node01: next boot/)
+  assert.equal((await history()).replace(/\d+ (s|min) ago/g, ''), third.replace(/\d+ (s|min) ago/g, ''))
 })

@@ -130,6 +130,11 @@ export async function viewMachines(
       regressions: version.regressions,
       compare: `/compare/${encodeURIComponent(version.before ?? '')}...${encodeURIComponent(version.name)}`,
     })),
+    tests: daemon.store.queries
+      .listTests()
+      .filter(({ available }) => available)
+      .sort((a, b) => a.name.localeCompare(b.name))
+      .map(({ id, name }) => ({ name: visible(name), href: `/testname/${id}/` })),
     open: `${plural(open.sent + open.running, 'test runs', 'tests run')}, ${plural(open.requested, 'waits', 'wait')}`,
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),

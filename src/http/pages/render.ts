@@ -76,7 +76,7 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     name,
     style: assetUrl('style.css'),
     script: assetUrl('app.js'),
-    icon: assetUrl(frame.state === 'fail' ? 'favicon-fail.svg' : 'favicon.svg'),
+    icon: iconUrl(frame),
     places: reads ? places.map((each) => ({ ...each, current: each.place === frame.place })) : [],
     crumbs: frame.crumbs ?? [],
     search: reads,
@@ -91,6 +91,11 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     version,
     main: renderFragment(name, data),
   })
+}
+
+/** The tab's icon. */
+export function iconUrl({ state }: Frame): string {
+  return assetUrl(state === 'fail' ? 'favicon-fail.svg' : 'favicon.svg')
 }
 
 /** Where machines are listed the field filters them; elsewhere it looks through everything. */

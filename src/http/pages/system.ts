@@ -5,7 +5,6 @@
  * COMPATIBILITY 4.6 (`/system/<id>/`).
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { namesOf, viewRecord } from '../../commands/record.ts'
 import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
@@ -15,21 +14,21 @@ import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import type { ListQuery } from './run-selection.ts'
 import { pickRuns, viewRunTable } from './run-table.ts'
+import type { SystemHistory } from './system-history.ts'
 import { tableOfSystem, viewAsked, viewSystemTests, viewTestForms } from './system-tests.ts'
 import { commandLine, type Moment, moment, plural, visible } from './words.ts'
 
 /** As many as 0.8 showed, and one before the first of them to take back to. */
 const decisionsShown = 10
 const bootsShown = 10
-/** Records of the journal; all of them are in `pxemngr history`. */
-const recordsShown = 30
-/** Changes of one record. */
+/** Changes of one record; `system-history.ts` keeps one more. */
 const changesShown = 5
 
 export interface SystemOptions {
   /** Whether the forms are there: the caller may change. */
   readonly mayChange: boolean
   readonly nowMs: number
+  readonly history: SystemHistory
   /** Of the list of runs. */
   readonly list: ListQuery
   readonly fault?: FormFault
@@ -48,7 +47,7 @@ export async function viewSystem(
   const { queries, seq } = daemon.store
   const [boots, records] = await Promise.all([
     readBoots(daemon, { system: system.id, limit: bootsShown }, nowMs),
-    daemon.store.history({ systems: [system.id], limit: recordsShown, recent: true }).catch(() => undefined),
+    given.history.of(system.id),
   ])
   const name = visible(system.name)
   const isDefault = system.name === defaultSystem
@@ -58,7 +57,6 @@ export async function viewSystem(
   const profiles = new Set(answers.map((answer) => answer.profile))
   const [only] = answers
   const own = decisions[0]?.profile
-  const names = records && namesOf(queries, records)
   const sick = queries.sickOf(system.id)
   const tested = viewSystemTests(daemon, system)
   const options = tableOfSystem(daemon, system, given.list)
@@ -91,18 +89,15 @@ export async function viewSystem(
       glyph: glyphs[boot.verdict],
       steps: boot.steps.map((step) => ({ ...step, glyph: glyphs[step.verdict] })),
     })),
-    records: names
-      ? records
-          .map((record) => viewRecord(record, names))
-          .reverse()
-          .map((entry) => ({
-            seq: entry.seq,
-            when: moment(entry.at, nowMs),
-            who: visible(entry.who),
-            from: visible(entry.from),
-            ...fewOf(entry.changes.map((change) => visible(withoutName(change, system.name)))),
-          }))
-      : undefined,
+    records:
+      records &&
+      [...records].reverse().map(({ seq: record, at, actor, changes, count }) => ({
+        seq: record,
+        when: moment(at, nowMs),
+        who: visible(actor.who),
+        from: visible(actor.from),
+        ...fewOf(changes, count, (change) => visible(withoutName(change, system.name))),
+      })),
     forms: given.mayChange ? viewForms(daemon, system, own, decisions[1]?.profile, given) : undefined,
     testForms: given.mayChange && !isDefault ? viewTestForms(daemon, system, given.fault) : undefined,
     commands: {
@@ -125,11 +120,15 @@ export async function viewSystem(
 }
 
 /** A suite's runs are one record: its beginning says what it is about. */
-function fewOf(changes: readonly string[]): { readonly changes: readonly string[]; readonly more: string } {
+function fewOf(
+  changes: readonly string[],
+  count: number,
+  show: (change: string) => string,
+): { readonly changes: readonly string[]; readonly more: string } {
   // One more line would say no more than "and 1 more".
-  const few = changes.length <= changesShown + 1 ? changes : changes.slice(0, changesShown)
-  const more = changes.length - few.length
-  return { changes: few, more: more === 0 ? '' : `and ${plural(more, 'change')} more` }
+  const few = count <= changesShown + 1 ? changes : changes.slice(0, changesShown)
+  const more = count - few.length
+  return { changes: few.map(show), more: more === 0 ? '' : `and ${plural(more, 'change')} more` }
 }
 
 /** The page is about one system: its name in front of every line says nothing. */

@@ -4,7 +4,7 @@
  *
  * Data for `charts.eta`, which draws SVG; nothing here knows HTML. Source: WEB.md "Look" (charts).
  */
-import { type Verdict, verdictNames, worstOf } from '../../domain/verdict.ts'
+import { type Verdict, verdictNames } from '../../domain/verdict.ts'
 import type { BriefRun } from '../../store/run-rows.ts'
 import type { Queries } from '../../store/store.ts'
 import { formatCount, formatDuration, plural, visible } from './words.ts'
@@ -16,7 +16,7 @@ const measuredMax = 5000
 /** Measurements drawn; further ones are on pages of fewer runs. */
 const measurementsMax = 12
 
-const width = 640
+const width = 420
 const height = 96
 const margin = 8
 /** Above the drawing: half a point. */
@@ -29,6 +29,7 @@ export interface ChartPoint {
   readonly high: number
   readonly low: number
   readonly title: string
+  /** Verdict of a single run; of several the chart of verdicts tells. */
   readonly tone: string
 }
 
@@ -235,7 +236,7 @@ function drawLine(versions: readonly VersionRuns[], { title, values, format }: S
         high: yOf(Math.max(...own)),
         low: yOf(Math.min(...own)),
         title: `${visible(name)}: ${rangeWords(own, format)}`,
-        tone: worstOf(values[at]?.flatMap(({ verdict }) => verdict ?? []) ?? []) ?? 'none',
+        tone: (own.length === 1 ? values[at]?.[0]?.verdict : undefined) ?? 'none',
       },
     ]
   })
