@@ -43,8 +43,6 @@ export interface RunQueries {
   getRun(id: number): RunRow | undefined
   systemOfRun(run: number): number | undefined
   getDetail(run: number): RunDetail
-  /** Of its detail what a list says. */
-  reasonOf(run: number): string | null
   /** What these runs measured. */
   measurementsOf(runs: readonly number[]): MeasurementRow[]
   /** Why its verdict, without the rest of the detail: lists show it in each row. */
@@ -169,7 +167,6 @@ export function createRunQueries(database: Database): RunQueries {
         unit: String(unit),
         value: Number(value),
       })),
-    reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
     machineOf: (run) => {
       const row = get('SELECT m.mac, m.ip FROM run r JOIN machine m ON m.id = r.machine WHERE r.id = ?', [run])
       return row && { mac: textOf(row[0]) || null, ip: textOf(row[1]) || null }
@@ -183,8 +180,8 @@ export function createRunQueries(database: Database): RunQueries {
       )
     },
     briefRuns(filter) {
-      const { where, values } = conditions(filter)
-      return all(`SELECT ${briefColumns} FROM run r ${where} ORDER BY r.id DESC LIMIT ?`, [
+      const { from, where, values } = conditions(filter)
+      return all(`SELECT ${briefColumns} FROM ${from} ${where} ORDER BY r.id DESC LIMIT ?`, [
         ...values,
         Math.min(filter.limit, rowsMax),
       ]).map(toBrief)
