@@ -39,8 +39,8 @@ const stampMax = 32
 interface Level {
   readonly indent: number
   readonly plan: number | undefined
-  /** Its own lines so far, those of its children not counted. */
-  readonly seen: number
+  /** Its own lines so far, those of its children not counted. Counted in place: there may be millions. */
+  seen: number
   /** Places in `pending` from which on cases belong to this level's current parent. */
   readonly from: number
 }
@@ -48,16 +48,15 @@ interface Level {
 interface State {
   readonly isOpen: boolean
   readonly levels: readonly Level[]
-  readonly cases: CaseCounts
   readonly skipAll: string | undefined
   readonly yaml: number
 }
 
-const emptyCounts: CaseCounts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
-const start: State = { isOpen: false, levels: [], cases: emptyCounts, skipAll: undefined, yaml: -1 }
+const start: State = { isOpen: false, levels: [], skipAll: undefined, yaml: -1 }
 
 export function createTapReader(): TapReader {
   let state: State = start
+  let cases = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
   let failing: ResultCase[] = []
   let others: ResultCase[] = []
   /** Cases whose parents have not been named yet, as places in the two lists. */
@@ -120,11 +119,6 @@ export function createTapReader(): TapReader {
   }
 
   const setLevel = (level: Level): void => {
-    // Most results have one level, and its place does not change.
-    if (state.levels.length === 1 && state.levels[0]?.indent === level.indent) {
-      state = { ...state, levels: [level] }
-      return
-    }
     const others = state.levels.filter(({ indent }) => indent !== level.indent)
     const levels = [...others, level].sort((a, b) => a.indent - b.indent).slice(0, depthMax)
     state = { ...state, levels }
@@ -133,9 +127,9 @@ export function createTapReader(): TapReader {
   const readTest = (indent: number, ok: boolean, number: string, rest: string): void => {
     const { description, directive, reason } = splitDirective(rest)
     const name = (description || `case ${number || '?'}`).slice(0, nameLength)
-    if (state.levels.at(-1)?.indent === indent) {
-      const own = levelAt(indent)
-      setLevel({ ...own, seen: own.seen + 1 })
+    const deepest = state.levels.at(-1)
+    if (deepest?.indent === indent) {
+      deepest.seen += 1
       addOutcome(name, ok, directive, reason, indent)
       return
     }
@@ -166,8 +160,8 @@ export function createTapReader(): TapReader {
   }
 
   const addCase = (found: ResultCase, indent: number): void => {
-    const { cases } = state
-    state = { ...state, cases: { ...cases, total: cases.total + 1, [found.outcome]: cases[found.outcome] + 1 } }
+    cases.total += 1
+    cases[found.outcome] += 1
     const list = found.outcome === 'fail' ? 'failing' : 'others'
     const target = list === 'failing' ? failing : others
     if (target.length >= casesMax) return
@@ -198,7 +192,7 @@ export function createTapReader(): TapReader {
         }
       }
       return {
-        cases: state.cases,
+        cases: { ...cases },
         caseList: [...failing, ...others].slice(0, casesMax),
         failures: said,
         notes,
@@ -206,9 +200,18 @@ export function createTapReader(): TapReader {
       }
     },
     save() {
-      const copy = { state, failing: [...failing], others: [...others], pending: [...pending], failures, notes }
+      const levels = state.levels.map((level) => ({ ...level }))
+      const copy = {
+        state: { ...state, levels },
+        cases: { ...cases },
+        failing: [...failing],
+        others: [...others],
+        pending: [...pending],
+        failures,
+        notes,
+      }
       saved = () => {
-        ;({ state, failing, others, pending, failures, notes } = copy)
+        ;({ state, cases, failing, others, pending, failures, notes } = copy)
       }
     },
     restore: () => saved?.(),
