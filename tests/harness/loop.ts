@@ -91,7 +91,8 @@ export const stepMs = 120_000
 
 /** A daemon on loopback with a system `here`, which is 127.0.0.1. */
 export async function openLoopLab(flags: readonly string[] = []): Promise<LoopLab> {
-  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-loop-'))
+  removeAbandoned()
+  const dir = mkdtempSync(join(tmpdir(), `pxemngr-loop-${process.pid}-`))
   const dataDir = join(dir, 'data')
   mkdirSync(dataDir)
   let daemon = await serve({ dataDir, tftp: 'off', flags })
@@ -99,7 +100,7 @@ export async function openLoopLab(flags: readonly string[] = []): Promise<LoopLa
   const script = join(dir, 'run.sh')
   await daemon.must('addsystem', 'here', '127.0.0.1')
   writeFileSync(script, await (await fetch(`${daemon.url}/script/run.sh`)).text())
-  const living = (): string[] => processes(`${markName}=${dir}`)
+  const living = (): string[] => processes(dir)
   const lab: LoopLab = {
     get daemon() {
       return daemon
@@ -136,15 +137,7 @@ export async function openLoopLab(flags: readonly string[] = []): Promise<LoopLa
       daemon = await serve({ dataDir, tftp: 'off', http, flags })
     },
     living,
-    powerCut() {
-      const pids = new Set<number>()
-      for (let before = -1; before !== pids.size; ) {
-        before = pids.size
-        for (const each of living()) pids.add(Number.parseInt(each, 10))
-        for (const pid of pids) signal(pid, 'SIGSTOP')
-      }
-      for (const pid of pids) signal(pid, 'SIGKILL')
-    },
+    powerCut: () => endAll(dir),
     async close() {
       await daemon.close()
       lab.powerCut()
@@ -172,8 +165,31 @@ export function makeTools(kind: LoopKind, path: string): void {
   link(kind === 'curl' ? 'curl' : 'wget')
 }
 
-/** Processes that have this word in their environment; a zombie has none. */
-function processes(word: string): string[] {
+/** Ends all that is marked with this folder: stopped first, so that none sees another end. */
+function endAll(dir: string): void {
+  const pids = new Set<number>()
+  for (let before = -1; before !== pids.size; ) {
+    before = pids.size
+    for (const each of processes(dir)) pids.add(Number.parseInt(each, 10))
+    for (const pid of pids) signal(pid, 'SIGSTOP')
+  }
+  for (const pid of pids) signal(pid, 'SIGKILL')
+}
+
+/** Labs whose test process is gone: a script is in a session of its own, and outlives a test that is interrupted. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = /^pxemngr-loop-(\d+)-/.exec(name)?.[1]
+    if (owner === undefined || existsSync(`/proc/${owner}`)) continue
+    const dir = join(tmpdir(), name)
+    endAll(dir)
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+/** Processes that are marked with this folder in their environment; a zombie has none. */
+function processes(dir: string): string[] {
+  const word = `${markName}=${dir}`
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
