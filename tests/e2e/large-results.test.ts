@@ -28,6 +28,7 @@ before(async () => {
   await daemon.must('nextboot', 'node', 'local')
   // Code compiled and caches filled: that is no part of what an upload costs.
   for (let time = 0; time < 3; time++) await upload(formPieces(logOf(8 * MB)))
+  await upload(formPieces(again(`1..50000\n${'ok 1 - x\n'.repeat(5000)}`, 10)))
 })
 after(() => daemon.close())
 
