@@ -43,7 +43,9 @@ async function killed(dir: string, round: number, afterMs: number): Promise<stri
 test(`killed ${rounds} times under parallel load, the store has everything acknowledged and nothing half`, async (t) => {
   const dir = makeFolder(t)
   const acknowledged: string[] = []
-  for (let round = 1; round <= rounds; round += 1) {
+  // On a busy machine some rounds end before anything was acknowledged: others take their place.
+  const isEnough = (round: number) => round > rounds && (acknowledged.length > rounds || round > rounds * 5)
+  for (let round = 1; !isEnough(round); round += 1) {
     acknowledged.push(...(await killed(dir, round, Math.random() * 150)))
     const store = await openStore({ dataDir: dir, log: silentLog })
     const names = new Set(store.queries.listSystems().map(({ name }) => name))
