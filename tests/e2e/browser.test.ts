@@ -112,7 +112,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     'matrix of a version': `${labUrl}/matrix?version=${lab.versions.at(-1)}&group=prefix`,
     comparison: `${labUrl}/compare/${lab.versions.slice(-2).join('...')}`,
     'a version': `${labUrl}/tests/${lab.versions.length}/`,
-    'a version, grouped and sorted': `${labUrl}/tests/${lab.versions.length}/?group=prefix&sort=-verdict`,
+    'a version, grouped and sorted': `${labUrl}/tests/${lab.versions.length}/?group=prefix&sort=-verdict&q=node01`,
     'a failed run beside its last good one': `${labUrl}/test/${lab.failingRun}/?diff=${lab.goodRun}`,
     'a failed run': `${labUrl}/test/${lab.failingRun}/?show=EW`,
     'a running run': `${labUrl}/test/${lab.runningRun}/`,
@@ -174,7 +174,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
           `/system/${lab.sick}/`,
           `/test/${lab.failingRun}/`,
           `/test/${lab.runningRun}/`,
-          '/tests/1/',
+          '/tests/1/?q=node01',
         ]) {
           await page.goto(labUrl + path)
           await page.evaluate('for (const each of document.querySelectorAll("details")) each.open = true')
