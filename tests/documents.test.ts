@@ -158,6 +158,8 @@ function isKnownWord(text: string): boolean {
   const [, outer, inner] = /^([a-z]+)\.([a-z]+)$/.exec(text) ?? []
   if (outer !== undefined) return sources.includes(text) || sources.includes(`${outer}: { readonly ${inner}`)
   if (/^[A-Z]: /.test(text)) return read('src/domain/result/reader.ts').includes(`\`${text.slice(0, 1)}:\``)
+  // Names of HTTP headers are lower case in the sources (RFC 9110 section 5.1: case is no difference).
+  if (text.startsWith('X-')) return sources.includes(`'${text.toLowerCase()}'`)
   if (/^[\w-]+$/.test(text)) return new RegExp(`\\b${text}\\b`).test(sources)
   const phrase = text.replace(/ \S*[\d…]\S*$| (local|NAME)$/, ' ')
   return sources.includes(phrase.split(' ').length > 2 ? phrase : text)
