@@ -30,7 +30,9 @@ export default async function* report(source) {
       const file = nameOf(data)
       const at = ((Date.now() - started) / 1000).toFixed(0)
       const mark = data.success ? 'ok   ' : 'FAIL '
-      yield `${mark} ${file}: ${files.get(file) ?? 0} passed in ${(data.duration_ms / 1000).toFixed(1)} s (at ${at} s)\n`
+      // Tests that a harness declares for a file count for the harness.
+      const passed = files.has(file) ? `${files.get(file)} passed` : data.success ? 'passed' : 'not passed'
+      yield `${mark} ${file}: ${passed} in ${(data.duration_ms / 1000).toFixed(1)} s (at ${at} s)\n`
     }
   }
   if (process.env.TEST_SUMMARY) writeFileSync(process.env.TEST_SUMMARY, JSON.stringify(counts))
