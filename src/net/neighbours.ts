@@ -165,7 +165,8 @@ const systemSource: NeighbourSource = {
   attached: () =>
     Object.entries(networkInterfaces()).flatMap(([device, addresses]) =>
       (addresses ?? [])
-        .filter(({ address, cidr }) => isIPv4(address) && cidr !== null)
+        // Nobody is a neighbour on the loopback interface.
+        .filter(({ address, cidr, internal }) => !internal && isIPv4(address) && cidr !== null)
         .map(({ address, cidr }) => ({ device, address, prefixLength: Number(cidr?.split('/')[1]) })),
     ),
   runIp: (address) =>

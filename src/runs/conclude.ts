@@ -24,7 +24,7 @@ export function concludeRun(tx: Transaction, run: RunRow, ending: Ending, retrie
     const late = run.state === 'done' && (run.late || !run.uploaded)
     tx.emit({ type: 'run.uploaded', run: run.id, late, result: ending.result })
   } else tx.emit({ type: 'run.closed', run: run.id, verdict: ending.verdict, reason: ending.reason })
-  const isLast = tx.attemptsOf(run.group).at(-1)?.id === run.id
+  const isLast = tx.lastAttempt(run.group) === run.id
   const retried = isLast && run.state !== 'done' && isRetried(verdict) && run.attempt <= retries
   if (retried) {
     tx.emit({
@@ -61,6 +61,7 @@ function tellOutcome(tx: Transaction, run: RunRow, verdict: Verdict): void {
   if (outcome === 'inconclusive') return
   // A second upload with the same outcome is no news.
   if (run.state === 'done' && run.verdict !== null && verdicts[run.verdict].outcome === outcome) return
+  if (tx.listWebhooks().length === 0) return
   const before = tx.previousRun(run, ['pass', 'warn', 'fail'])
   if (!before?.verdict || verdicts[before.verdict].outcome === outcome) return
   const now = tx.getRun(run.id) ?? run

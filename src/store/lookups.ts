@@ -1,5 +1,6 @@
 /**
- * The questions of every boot, answered from maps: next boot, systems, remembered report, last MAC of an address.
+ * The questions of every boot and upload, answered from maps: next boot, systems, remembered report, last MAC of an
+ * address, a run.
  *
  * A prepared select costs 10 to 20 µs, as much as a whole small transfer. `applied` drops what a record touches and must be
  * called in the tick in which it was applied. Reports that exist in memory only (`recall.ts`) are laid over. Not used
@@ -9,10 +10,13 @@ import type { Mac } from '../domain/address.ts'
 import type { NextBoot, RememberedReport } from '../domain/boot.ts'
 import type { Event } from '../domain/event.ts'
 import type { Recall } from './recall.ts'
+import type { RunRow } from './run-rows.ts'
 import type { Queries, SystemRow } from './store.ts'
 
 /** Entries a map may hold: ample for 10,000 machines, and an end for whoever asks with invented addresses. */
 const entriesMax = 65_536
+/** Runs kept: those that machines and uploads are about now. */
+const runsMax = 4096
 /** A record with more events than this empties the maps instead of going through them. */
 const eventsMax = 256
 
@@ -34,9 +38,10 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
   const remembered = new Map<string, RememberedReport | undefined>()
   const macs = new Map<string, Mac | undefined>()
   const ips = new Map<string, string | undefined>()
+  const runs = new Map<number, RunRow | undefined>()
   let fallback: { readonly next: NextBoot | undefined } | undefined
   const clear = () => {
-    for (const map of [next, systems, remembered, macs, ips]) map.clear()
+    for (const map of [next, systems, remembered, macs, ips, runs]) map.clear()
     fallback = undefined
   }
   const drop = (address: string) => {
@@ -54,6 +59,7 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
     for (const event of events) touchOne(event)
   }
   const touchOne = (event: Event) => {
+    if ('run' in event) runs.delete(event.run)
     switch (event.type) {
       case 'system.added':
         fallback = undefined
@@ -64,8 +70,14 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
         return
       case 'system.renamed':
       case 'system.removed':
+        runs.clear()
+        dropSystem(event.system)
+        return
       case 'boot.decided':
         dropSystem(event.system)
+        return
+      case 'version.kept':
+        runs.clear()
         return
       case 'report.remembered':
         // A new one may push out the oldest of another machine.
@@ -88,6 +100,7 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
         kept(remembered, address, () => recall.rememberedFor(address) ?? base.rememberedFor(address)),
       lastMacOf: (ip) => kept(macs, ip, () => base.lastMacOf(ip)),
       lastIpOf: (mac) => kept(ips, mac, () => base.lastIpOf(mac)),
+      getRun: (id) => kept(runs, id, () => base.getRun(id), runsMax),
       defaultNextBoot: () => {
         fallback ??= { next: base.defaultNextBoot() }
         return fallback.next
@@ -99,11 +112,11 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
   }
 }
 
-function kept<V>(map: Map<string, V>, key: string, find: () => V): V {
+function kept<K, V>(map: Map<K, V>, key: K, find: () => V, max = entriesMax): V {
   const known = map.get(key)
   if (known !== undefined || map.has(key)) return known as V
   const found = find()
-  if (map.size >= entriesMax) map.clear()
+  if (map.size >= max) map.clear()
   map.set(key, found)
   return found
 }

@@ -65,6 +65,8 @@ export interface RunQueries {
   overdueRuns(nowMs: number, readyMs: number, limit: number): RunRow[]
   /** By id, from the one after `after`. */
   runsAfter(after: number, limit: number): RunRow[]
+  /** Id of the last attempt of a group. */
+  lastAttempt(group: number): number
   /** Every attempt, oldest first. */
   attemptsOf(group: number): RunRow[]
   /** The newest done runs of a system, for what makes it sick. */
@@ -191,9 +193,12 @@ export function createRunQueries(database: Database): RunQueries {
       return Number(get(`SELECT count(*) FROM ${from} ${where}`, values)?.[0])
     },
     requestedOf: (systems, limit) =>
+      // Ids first, out of the index alone: a machine may have thousands waiting.
       runsWhere(
-        `WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
-         ORDER BY r.attempt = 1, r.id LIMIT ?`,
+        `WHERE r.id IN (
+           SELECT r.id FROM run r INDEXED BY run_open
+           WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
+           ORDER BY r.attempt = 1, r.id LIMIT ?) ORDER BY r.attempt = 1, r.id`,
         [...systems, limit],
       ),
     openRuns: (state, limit = rowsMax) =>
@@ -220,6 +225,7 @@ export function createRunQueries(database: Database): RunQueries {
         [nowMs, readyMs, limit],
       ),
     runsAfter: (after, limit) => runsWhere('WHERE r.id > ? ORDER BY r.id LIMIT ?', [after, limit]),
+    lastAttempt: (group) => Number(get('SELECT max(id) FROM run WHERE grp = ? AND attempt > 1', [group])?.[0] ?? group),
     attemptsOf: (group) =>
       runsWhere(`WHERE r.id = ?1 OR r.id IN (SELECT id FROM run WHERE grp = ?1 AND attempt > 1) ORDER BY r.id`, [
         group,

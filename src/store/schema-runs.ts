@@ -37,7 +37,8 @@ CREATE INDEX run_system ON run (system, id, test);
 CREATE INDEX run_test ON run (test, id);
 -- verdict and flags: so that the overview of a version reads this index alone. A verdict has who is done.
 CREATE INDEX run_version ON run (version, system, test, id, verdict, flags);
-CREATE INDEX run_open ON run (state, system, id) WHERE state IN ('requested', 'sent', 'running');
+-- attempt: so that waiting runs come in their order out of this index alone.
+CREATE INDEX run_open ON run (state, system, id, attempt) WHERE state IN ('requested', 'sent', 'running');
 CREATE INDEX run_again ON run (grp, id) WHERE attempt > 1;
 -- cases: [total,pass,fail,skip,todo]; notes: [text…]; attachments: [[name,bytes]…]; JSON or NULL.
 CREATE TABLE run_detail (
