@@ -1,5 +1,5 @@
 /**
- * An upload on its way into the results folder: a folder `<id>.<random>.tmp` of its own, and how its files get their names
+ * An upload on its way into the results folder: a folder `incoming/<id>.<random>.tmp` of its own, and how its files get names
  * so that whatever happens in between, all of them are there or none.
  *
  *   log  0 1 …  cases  files/     what came, and what is to be kept      replaces.json     what `keep` is about to do
@@ -10,7 +10,7 @@
  * machines ask over HTTP" (a second upload replaces the first; one that is cut off changes nothing).
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultCase } from '../domain/run.ts'
 import {
@@ -72,6 +72,8 @@ interface Step {
 }
 
 const planName = 'replaces.json'
+/** Apart, so that a start has not to look through the names of a million logs. */
+const incomingName = 'incoming'
 const temporaryPattern = /^(\d+)\.[0-9a-f]{12}\.tmp$/
 
 /** `syncFolder`: of the results folder. */
@@ -80,8 +82,8 @@ export async function receiveUpload(
   run: number,
   syncFolder: () => Promise<void>,
 ): Promise<IncomingUpload> {
-  const temporary = join(dir, `${run}.${randomBytes(6).toString('hex')}.tmp`)
-  await mkdir(temporary, { mode: folderMode })
+  const temporary = join(dir, incomingName, `${run}.${randomBytes(6).toString('hex')}.tmp`)
+  await mkdir(temporary, { mode: folderMode, recursive: true })
   const files: OpenFile[] = []
   const discard = async () => {
     for (const file of files) await file.close()
@@ -111,7 +113,9 @@ export async function receiveUpload(
       [`${run}.cases.json`, cases.length > 0 ? 'cases' : null],
       [`${run}.log`, 'log'],
     ] as const
-    if (isFirst && (await sizeOf(join(dir, `${run}.log`))) === undefined) return firstSteps(run)
+    if (isFirst && (await sizeOf(join(dir, `${run}.log`))) === undefined) {
+      return firstSteps(run).filter(({ name }) => wanted.some(([own, from]) => own === name && from !== null))
+    }
     const steps: Step[] = []
     for (const [name, from] of wanted) {
       const isThere = (await sizeOf(join(dir, name))) !== undefined
@@ -137,11 +141,11 @@ export async function receiveUpload(
           for (const file of files) await file.finish()
           await writeSynced(join(temporary, planName), JSON.stringify({ seq, steps } satisfies Replacement))
           await syncOnce(temporary)
-          await syncFolder()
+          await syncOnce(join(dir, incomingName))
         }
         for (const { name, aside, from } of steps) {
           if (aside !== null) await rename(join(dir, name), join(dir, aside))
-          if (from !== null) await renameIfThere(join(temporary, from), join(dir, name))
+          if (from !== null) await rename(join(temporary, from), join(dir, name))
         }
         // Bytes and names at once: none of them counts before the record, which comes after both.
         await Promise.all([...files.map((file) => file.finish()), syncFolder()])
@@ -152,7 +156,10 @@ export async function receiveUpload(
         throw error
       }
       return {
-        settle: () => rm(temporary, { recursive: true, force: true }),
+        async settle() {
+          // Mostly empty by now: then one call does it.
+          await rmdir(temporary).catch(() => rm(temporary, { recursive: true, force: true }))
+        },
         async undo() {
           await takeBack(dir, temporary, steps)
           await syncFolder()
@@ -190,10 +197,10 @@ export async function recoverUploads(
   isUploaded: (run: number, seq: number | undefined) => Promise<boolean>,
 ): Promise<number> {
   let takenBack = 0
-  for (const name of await readdir(dir)) {
+  for (const name of await namesIn(join(dir, incomingName))) {
     const run = Number(temporaryPattern.exec(name)?.[1])
     if (Number.isNaN(run)) continue
-    const temporary = join(dir, name)
+    const temporary = join(dir, incomingName, name)
     const plan = await readPlan(temporary)
     if (await isUploaded(run, plan?.seq)) {
       // Without a plan it is a later upload of the run that had not begun to replace anything.
@@ -216,6 +223,15 @@ async function takeBack(dir: string, temporary: string, steps: readonly Step[]):
     if (before) await rename(join(dir, aside), join(dir, name))
   }
   await rm(temporary, { recursive: true, force: true })
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
 }
 
 /** undefined: `keep` had not begun. */
@@ -261,12 +277,6 @@ async function openWrite(file: string): Promise<OpenFile> {
     },
     close,
   }
-}
-
-async function renameIfThere(from: string, to: string): Promise<void> {
-  await rename(from, to).catch((error: unknown) => {
-    if (!isMissing(error)) throw error
-  })
 }
 
 /** `7.log` → `7.1.log`, or the next number that is free. */

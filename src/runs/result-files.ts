@@ -4,7 +4,7 @@
  *   <id>.log            the upload, byte for byte       <id>.<n>.log       one that was replaced or refused, kept aside
  *   <id>.part           what came as progress           <id>.cases.json    the cases that are kept
  *   <id>.files/<n>      attachments, by number: a name that a machine gives is never a path
- *   scripts/<sha256>    text of a test as it was sent   <id>.<hex>.tmp     an upload on its way (`incoming.ts`)
+ *   scripts/<sha256>    text of a test as it was sent   incoming/           uploads on their way (`incoming.ts`)
  *
  * What is answered is on disk: temporary file, rename, then fdatasync of the file and sync of the folder, which uploads at
  * once share, at the same time; only then its record, without which a file under its name does not count.
@@ -72,6 +72,20 @@ export function createResultFolder(dir: string): ResultFolder {
       },
       close: () => handle.close(),
     }
+  }
+
+  /** Of a run, by their names: the folder may hold a million others. What was kept aside is numbered without gaps. */
+  const filesOf = async (run: number, endings: readonly string[]): Promise<string[]> => {
+    const found = [partPath(run)]
+    for (const ending of endings) {
+      found.push(path(`${run}.${ending}`))
+      for (let number = 1; ; number++) {
+        const aside = path(`${run}.${number}.${ending}`)
+        if ((await sizeOf(aside)) === undefined) break
+        found.push(aside)
+      }
+    }
+    return found
   }
 
   const recover: ResultFolder['recover'] = async (isUploaded) => {
@@ -143,18 +157,12 @@ export function createResultFolder(dir: string): ResultFolder {
       if (isNew) await syncFolder()
     },
     async removeLog(run) {
-      const names = (await readdir(dir)).filter((name) => isLogOf(name, run))
-      return removeFiles(names.map(path))
+      return removeFiles(await filesOf(run, ['log']))
     },
     async removeAll(run) {
-      const names = (await readdir(dir)).filter((name) => name.startsWith(`${run}.`))
-      return removeFiles(names.map(path))
+      return removeFiles(await filesOf(run, ['log', 'cases.json', 'files']))
     },
   }
-}
-
-function isLogOf(name: string, run: number): boolean {
-  return name === `${run}.part` || (name.startsWith(`${run}.`) && /^\d+(\.\d+)?\.log$/.test(name))
 }
 
 async function removeFiles(files: readonly string[]): Promise<number> {

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import {
   appendFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -80,7 +81,10 @@ function asSite(daemon: RunningDaemon, results: string): Site {
     async show(run) {
       return (await call(daemon.ready.socket, 'show', { run })).json as Run
     },
-    files: () => readdirSync(results).filter((name) => name !== 'scripts'),
+    files: () => [
+      ...readdirSync(results).filter((name) => name !== 'scripts' && name !== 'incoming'),
+      ...(existsSync(join(results, 'incoming')) ? readdirSync(join(results, 'incoming')) : []),
+    ],
     log: (run) => readFileSync(join(results, `${run}.log`)),
   }
 }

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { ResultCase } from '../../src/domain/run.ts'
 import { type IncomingUpload, type KeptFiles, receiveUpload, recoverUploads } from '../../src/runs/incoming.ts'
@@ -79,7 +79,7 @@ const firstSteps: readonly Step[] = [
 
 /** Takes the last `count` renames of a `keep` back by hand, as if they had not come. */
 function renamesMissing(dir: string, count: number): number {
-  const name = readdirSync(dir).find((each) => each.endsWith('.tmp')) ?? ''
+  const name = relative(dir, planned(dir))
   const { steps } = existsSync(join(dir, name, 'replaces.json'))
     ? (JSON.parse(readFileSync(join(dir, name, 'replaces.json'), 'utf8')) as { steps: Step[] })
     : { steps: firstSteps.filter((step) => existsSync(join(dir, step.name))) }
@@ -92,7 +92,10 @@ function renamesMissing(dir: string, count: number): number {
 }
 
 /** The folder of the upload under way. */
-const planned = (dir: string): string => join(dir, readdirSync(dir).find((each) => each.endsWith('.tmp')) ?? '')
+const planned = (dir: string): string => join(dir, 'incoming', leftIn(dir)[0] ?? '')
+
+/** What is on its way. */
+const leftIn = (dir: string): string[] => (existsSync(join(dir, 'incoming')) ? readdirSync(join(dir, 'incoming')) : [])
 
 const never = async (): Promise<boolean> => false
 
@@ -108,10 +111,7 @@ for (const [first, before] of [undefined, ...contents].entries()) {
         renames = renamesMissing(dir, missing)
         assert.equal(await recoverUploads(dir, never), 1)
         assert.deepEqual(treeOf(dir), was, `${missing} of ${renames} renames missing`)
-        assert.deepEqual(
-          readdirSync(dir).filter((name) => name.endsWith('.tmp')),
-          [],
-        )
+        assert.deepEqual(leftIn(dir), [])
         assert.equal(await recoverUploads(dir, never), 0)
       }
     })
@@ -154,7 +154,8 @@ test('a first upload that fails at its sync leaves nothing', async (t) => {
   const upload = await receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
   await upload.log.write(Buffer.from('x'))
   await assert.rejects(upload.keep([someCase], 1, true), /no sync/)
-  assert.deepEqual(readdirSync(dir), [])
+  assert.deepEqual(treeOf(dir), {})
+  assert.deepEqual(leftIn(dir), [])
 })
 
 test('undo, discard and a keep that fails leave what was there', async (t) => {
@@ -170,7 +171,7 @@ test('undo, discard and a keep that fails leave what was there', async (t) => {
   await blocked.discard()
   await blocked.discard()
   assert.deepEqual(treeOf(dir), { '7.log': 'small' })
-  assert.ok(!readdirSync(dir).some((name) => name.endsWith('.tmp')))
+  assert.deepEqual(leftIn(dir), [])
 })
 
 test('the last log counts; what is not of a crash is not touched', async (t) => {
@@ -181,8 +182,10 @@ test('the last log counts; what is not of a crash is not touched', async (t) => 
   await upload.restart()
   await upload.log.write(Buffer.from('second'))
   await (await upload.keep([], 1, true)).settle()
-  for (const name of ['notes.txt', '8.log', '8.part', 'x.0123456789ab.tmp']) writeFileSync(join(dir, name), name)
+  for (const name of ['notes.txt', '8.log', '8.part', 'incoming/x.0123456789ab.tmp'])
+    writeFileSync(join(dir, name), name)
   assert.equal(await recoverUploads(dir, never), 0)
   assert.equal(readFileSync(join(dir, '7.log'), 'utf8'), 'second')
-  for (const name of ['notes.txt', '8.log', '8.part', 'x.0123456789ab.tmp']) assert.ok(existsSync(join(dir, name)))
+  for (const name of ['notes.txt', '8.log', '8.part', 'incoming/x.0123456789ab.tmp'])
+    assert.ok(existsSync(join(dir, name)))
 })
