@@ -39,6 +39,8 @@ export interface TestFolder {
   names(): string[]
   /** undefined if the test can be handed out, else why not, with file and line (quarantined, or no file). */
   fault(name: string): string | undefined
+  /** Why its template failed for a system (id), or any, that still waits for it. */
+  renderFault(name: string, system?: number): string | undefined
   /** Of a test without a fault. */
   times(name: string): TestTimes | undefined
   /** Tests without a fault that have the tag, by name. */

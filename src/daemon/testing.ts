@@ -60,7 +60,8 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
   const progress = createProgressReaders(folder)
   const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
   const uploads = createUploads({ store, folder, progress, log, retriesOf, turns: createTurns() })
-  const handout = createHandout({ store, files: tests.files, lives, log, keepScript: folder.keepScript })
+  const { files, renderFaults } = tests
+  const handout = createHandout({ store, files, lives, log, keepScript: folder.keepScript, renderFaults })
   const clock = openRunClock({ store, lives, tests, log })
   const retention = openRetention({
     store,

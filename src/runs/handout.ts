@@ -13,6 +13,7 @@ import type { Log } from '../log.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { Lives, MachineIdentity } from './life.ts'
+import type { RenderFaults } from './render-faults.ts'
 import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 
 /** Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render. */
@@ -57,13 +58,14 @@ export interface HandoutOptions {
   readonly log: Log
   /** Keeps the text of a test as it was sent, by its hash. */
   readonly keepScript: (hash: string, text: string) => Promise<void>
+  readonly renderFaults: Pick<RenderFaults, 'tell'>
 }
 
 interface Taken {
   readonly record: () => Promise<void>
 }
 
-export function createHandout({ store, files, lives, log, keepScript }: HandoutOptions): Handout {
+export function createHandout({ store, files, lives, log, keepScript, renderFaults }: HandoutOptions): Handout {
   const taken = new Map<number, Taken>()
   /** Systems without a waiting run: most machines that ask have none, thousands ask every few seconds. */
   const idle = new Set<number>()
@@ -89,9 +91,11 @@ export function createHandout({ store, files, lives, log, keepScript }: HandoutO
         const times = files.times(run.test.name)
         if (!('fault' in test) && times) {
           const rendered = test.render(variables(run))
+          const fault = 'fault' in rendered ? rendered.fault : undefined
+          renderFaults.tell(run, test, fault)
           if (!('fault' in rendered)) return { run, test, times, script: rendered.text }
         }
-        faulty.add(key) // quarantined: its runs wait, `status` says why
+        faulty.add(key) // its runs wait, `status` says why
       }
       looked = runs.length
       if (looked < limit || limit === lookedAtMax) return undefined

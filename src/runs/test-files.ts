@@ -44,7 +44,7 @@ export interface TestVariables {
 }
 
 export interface OpenedTest {
-  /** Bytes of the file, for its hash. */
+  /** Bytes of the file, for its hash: the same object as long as the file is the same. */
   readonly bytes: Uint8Array
   readonly text: string
   readonly settings: TestSettings
@@ -57,7 +57,7 @@ type Content<T> = { readonly value: T } | { readonly fault: string }
 export interface TestFiles {
   /** The test as it is now, or why there is none. */
   open(name: string): OpenedTest | { readonly fault: string }
-  /** Undefined if it can be handed out; the last failed rendering counts until the file changes. */
+  /** Undefined if it can be handed out. Its template may still fail for a machine (`render-faults.ts`). */
   fault(name: string): string | undefined
   times(name: string): TestTimes | undefined
   names(): string[]
@@ -80,7 +80,6 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
     const parsed = parseSuite(Buffer.from(bytes).toString('utf8'))
     return 'line' in parsed ? { fault: `${path}:${parsed.line}: ${parsed.text}` } : { value: parsed }
   })
-  const renderFaults = new Map<string, { readonly content: Parsed; readonly fault: string }>()
 
   const load = (name: string): Content<Parsed> =>
     nameFault(name) === undefined ? tests(pathOf(name)) : { fault: `there is no test ${JSON.stringify(name)}` }
@@ -91,11 +90,7 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
 
   const fault = (name: string): string | undefined => {
     const content = load(name)
-    if ('fault' in content) return content.fault
-    const last = renderFaults.get(name)
-    if (last?.content === content.value) return last.fault
-    renderFaults.delete(name)
-    return undefined
+    return 'fault' in content ? content.fault : undefined
   }
   return {
     open(name) {
@@ -109,14 +104,10 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
         render(variables) {
           if (!template) return { text }
           try {
-            const rendered = template.render({ ...variables })
-            renderFaults.delete(name)
-            return { text: rendered }
+            return { text: template.render({ ...variables }) }
           } catch (error) {
             if (!(error instanceof TemplateFault)) throw error
-            const why = atLine(pathOf(name), error)
-            renderFaults.set(name, { content: content.value, fault: why })
-            return { fault: why }
+            return { fault: atLine(pathOf(name), error) }
           }
         },
       }
@@ -192,7 +183,7 @@ function keptFiles<T>(parse: (path: string, bytes: Uint8Array) => Content<T>): (
       kept.delete(path)
       return { fault: bytes }
     }
-    // The same bytes keep what was parsed, so that a fault of the last rendering stays with it.
+    // The same bytes keep what was parsed, so that a fault of a rendering stays with it.
     const content = before && Buffer.compare(before.bytes, bytes) === 0 ? before.content : parse(path, bytes)
     kept.set(path, { stat, content, bytes })
     return content

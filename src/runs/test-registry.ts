@@ -9,6 +9,7 @@ import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
 import { watchFolder } from '../profiles/watch.ts'
 import type { Store, Transaction } from '../store/store.ts'
+import { createRenderFaults, type RenderFaults } from './render-faults.ts'
 import { createTestFiles, type DefaultTimes, type TestFiles, waitTest } from './test-files.ts'
 
 const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
@@ -16,6 +17,7 @@ const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
 export interface Tests extends TestFolder {
   /** The files behind it, for handing out. */
   readonly files: TestFiles
+  readonly renderFaults: RenderFaults
   close(): void
 }
 
@@ -30,6 +32,7 @@ export interface TestsOptions {
 
 export async function openTests({ dir, store, log, defaults, watchMs }: TestsOptions): Promise<Tests> {
   const files = createTestFiles(dir, defaults)
+  const renderFaults = createRenderFaults(store.queries, files)
   let running = Promise.resolve()
 
   /** One at a time, so that each sees the records of the one before. */
@@ -72,6 +75,8 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
   }
   return {
     files,
+    renderFaults,
+    renderFault: renderFaults.find,
     sync,
     names,
     fault: files.fault,
@@ -92,6 +97,7 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
           const suite = files.suite(name)
           if (suite && 'fault' in suite) found.push(suite.fault)
         }
+        found.push(...renderFaults.list())
       } catch (error) {
         found.push(`the test folder ${dir} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
       }

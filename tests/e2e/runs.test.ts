@@ -200,6 +200,28 @@ describe('as the original', () => {
     assert.equal((await get('/nexttest/')).text, 'echo mended\n')
   })
 
+  test('looking at a script that fails only there neither degrades nor refuses its test', async () => {
+    script('looked', "<% if (log.id === 0) throw new Error('looking') %>echo <%= log.id %>\n")
+    await daemon.must('synctestnames')
+    assert.equal((await get('/script/looked/')).status, 500)
+    assert.equal((await daemon.run(['status'])).status, 0)
+    const [run = 0] = await request('looked')
+    assert.equal((await get('/nexttest/')).text, `echo ${run}\n`)
+  })
+
+  test('a template that fails for one machine is asked for by others; status says so while its run waits, no longer', async () => {
+    script('picky', `<% if (system === ${JSON.stringify(system)}) throw new Error('not here') %>echo picky\n`)
+    await daemon.must('synctestnames')
+    const [run = 0] = await request('picky')
+    assert.match((await get('/nexttest/')).text, /sleep/)
+    assert.match((await daemon.run(['status'])).stdout, /picky\.test:1: Error: not here/)
+    await daemon.must('addsystem', 'other', '52:54:00:99:99:99')
+    await daemon.must('nexttest', 'other', 'picky')
+    await daemon.must('cancel', String(run))
+    assert.equal((await daemon.run(['status'])).status, 0, 'nobody waits for what fails')
+    await daemon.must('delsystem', 'other')
+  })
+
   test('4.5: scripts are not escaped, braces and CRLF pass; /script/ renders for a system named system', async () => {
     assert.equal((await get('/script/plain/')).text, "printf '%s\\n' \"o'neil & <co>\" {{.Names}} $x\r\n")
     assert.equal((await get('/script/smoke')).text, 'echo smoke system 0\n')

@@ -21,7 +21,7 @@ export function csvLines(
   head: readonly string[],
   rows: readonly (readonly (string | number | null | undefined)[])[],
 ): string {
-  return [head.join(','), ...rows.map((row) => row.map(cell).join(',')), ''].join('\r\n')
+  return [head.map(cell).join(','), ...rows.map((row) => row.map(cell).join(',')), ''].join('\r\n')
 }
 
 export function machinesJson(rows: readonly MachineRow[], boots: ReadonlyMap<number, BootView>): string {

@@ -146,7 +146,7 @@ export function viewTestName(daemon: Daemon, test: Named, query: ListQuery, nowM
   const history = queries.runs({ test: test.id, states: ['done'], limit: judgedMax }).reverse()
   const seen = history.flatMap(({ verdict }) => verdict ?? [])
   const since = failingSince(seen)
-  const fault = daemon.tests.fault(test.name)
+  const fault = daemon.tests.fault(test.name) ?? daemon.tests.renderFault(test.name)
   const flips = seen.length > 1 ? ` Flaky score ${Math.round(100 * flakyScore(seen))} %.` : ''
   const failingRun = since === undefined ? undefined : history.filter(({ verdict }) => verdict !== null)[since]
   const answer =
@@ -190,7 +190,7 @@ export function tableOfQueue(daemon: Daemon, query: ListQuery): TableOptions {
     empty: 'No machine runs a test, and none waits. To ask for one:',
     command: 'pxemngr nexttest NAME TEST',
     searchLabel: 'Only machines and tests with',
-    said: (run) => daemon.tests.fault(run.test.name),
+    said: ({ test, system }) => daemon.tests.fault(test.name) ?? daemon.tests.renderFault(test.name, system.id),
   }
 }
 
