@@ -18,7 +18,7 @@ export const delsystem = defineCommand({
   role: 'operator',
   changes: true,
   examples: [
-    { line: 'pxemngr delsystem web01', text: 'its addresses and history of boots go with it' },
+    { line: 'pxemngr delsystem web01', text: 'its addresses, history of boots and results go with it' },
     { line: 'pxemngr delsystem default', text: 'unknown machines get no answer again' },
   ],
   async run({ actor, daemon }, { name }) {

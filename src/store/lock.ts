@@ -13,6 +13,10 @@ import { reasonOf } from './disk.ts'
 export interface Lock {
   /** false: the file system is read-only. */
   readonly held: boolean
+  /** Whether the directory had a record once: a journal that is gone or empty is then a loss, not a beginning. */
+  readonly begun: boolean
+  /** There is a record now. Where it cannot be written, it is at the next start. */
+  begin(): void
   release(): void
 }
 
@@ -20,6 +24,8 @@ export interface Lock {
 const busy = 5
 const readOnly = 8
 const cannotOpen = 14
+/** The file's `user_version` once the directory had a record. */
+const begunVersion = 1
 
 /** Takes the lock or refuses at once (`refused`: another process has it). */
 export function takeLock(path: string, dir: string): Lock {
@@ -27,7 +33,7 @@ export function takeLock(path: string, dir: string): Lock {
   try {
     database = new DatabaseSync(path, { timeout: 0 })
     if (existsSync(path)) chmodSync(path, 0o600)
-    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
   } catch (error) {
     database?.close()
     const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
@@ -37,12 +43,29 @@ export function takeLock(path: string, dir: string): Lock {
     }
     const errno = error instanceof Error && 'code' in error ? error.code : ''
     if (code === readOnly || errno === 'EROFS' || (code === cannotOpen && isReadOnly(dir))) {
-      return { held: false, release: () => {} }
+      return { held: false, begun: false, begin: () => {}, release: () => {} }
     }
     throw new Refusal('refused', `the data directory ${dir} cannot be locked: ${reasonOf(error)}`, { cause: error })
   }
   const held = database
-  return { held: true, release: () => held.close() }
+  let begun = held.prepare('PRAGMA user_version').get()?.['user_version'] === begunVersion
+  return {
+    held: true,
+    get begun() {
+      return begun
+    },
+    begin() {
+      if (begun) return
+      begun = true
+      try {
+        // In this mode the lock outlives the transaction.
+        held.exec(`PRAGMA user_version = ${begunVersion}; COMMIT; BEGIN EXCLUSIVE`)
+      } catch {
+        if (!held.isTransaction) held.exec('BEGIN EXCLUSIVE')
+      }
+    },
+    release: () => held.close(),
+  }
 }
 
 function isReadOnly(dir: string): boolean {

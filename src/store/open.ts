@@ -4,6 +4,7 @@
  * Only wiring: each part says in its own file what it does. A failing disk does not keep the store from opening (boots go
  * on, changes are refused); a lock that is taken, damage and an unreadable folder do. Source: DESIGN "State".
  */
+import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
 import { writeBackup } from './backup.ts'
@@ -60,6 +61,13 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
   try {
     const started = await startUp({ folder, disk, log, now, writable: lock.held })
     const { database } = started
+    if (started.seq > 0) lock.begin()
+    else if (lock.begun) {
+      throw new Refusal(
+        'refused',
+        `the journal in ${folder.journal} is gone or empty, though it had records: put it back, or pxemngr restore a backup into a new folder; to begin anew remove ${folder.lock}`,
+      )
+    }
     const journal = await openFileJournal({
       folder,
       disk,
@@ -86,6 +94,7 @@ export async function openStore(options: StoreOptions): Promise<OpenedStore> {
       everyBytes: options.snapshotEveryBytes,
       commit: (actor, decide) => committer.commit(actor, decide),
     })
+    committer.onApplied(() => lock.begin())
     committer.onApplied(() => snapshots.consider())
     const systemOfRun = (run: number) => base.systemOfRun(run)
     const recent = createRecent({ folder, last: started.seq, log, systemOfRun })

@@ -52,6 +52,10 @@ export async function repairDataDir(dir: string, options: RepairOptions): Promis
     const at = now()
     const plan = await makePlan(folder, at.toISOString())
     if (!dryRun && plan.files.length > 0) await carryOut(folder, disk, join(dir, `repair-${fileTime(at)}`), plan.files)
+    if (lock.begun && plan.last === 0) {
+      plan.lost += 1
+      plan.lines.push(`${folder.journal} has no records, though it had: only a backup has them (pxemngr restore)`)
+    }
     const done = dryRun ? 'dry run: nothing was changed' : `the old files are in repair-${fileTime(at)}`
     const last = plan.files.length > 0 ? [done] : plan.lines.length > 0 ? [] : ['nothing to repair']
     return { lines: [...plan.lines, ...last], lostAcknowledged: plan.lost > 0 }
@@ -71,11 +75,13 @@ interface Plan {
   readonly lines: string[]
   readonly files: NewFile[]
   lost: number
+  /** Number of the last record, lost or not. */
+  last: number
 }
 
 async function makePlan(folder: DataFolder, at: string): Promise<Plan> {
   const survey = await surveySegments(await listSegments(folder), 0)
-  const plan: Plan = { lines: [], files: [], lost: 0 }
+  const plan: Plan = { lines: [], files: [], lost: 0, last: lastOf(survey) }
   const found = await findSnapshots(folder, survey.snapshots, Number.MAX_SAFE_INTEGER)
   for (const path of found.bad) plan.lines.push(`${path} is not the snapshot that was written: not used`)
   let state: Database | undefined
@@ -84,6 +90,7 @@ async function makePlan(folder: DataFolder, at: string): Promise<Plan> {
     state ??= await loadSnapshot(file)
     if (state && base === 0) base = file.seq
   }
+  plan.last = Math.max(plan.last, base)
   state ??= await emptyState()
   const mend = new Mend(state, base, at, plan)
   try {

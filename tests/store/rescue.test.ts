@@ -242,3 +242,39 @@ test('history gives the newest that fit, in ascending order, through all segment
   assert.deepEqual(await store.history({ limit: 0 }), [])
   assert.deepEqual(await store.history({ after: 1e9 }), [])
 })
+
+test('a journal that is gone or empty is no new beginning: the start refuses, repair says so, nothing is written', async (t) => {
+  const empty = (dir: string): void => writeFileSync(join(dir, 'journal', '1.jsonl'), '')
+  const remove = (dir: string): void => rmSync(join(dir, 'journal'), { recursive: true })
+  for (const lose of [empty, remove]) {
+    const emptied = makeFolder(t)
+    const store = await open(t, emptied)
+    await store.commit(operator, (tx) => addSystem(tx, 'a'))
+    await store.close()
+    lose(emptied)
+    mkdirSync(join(emptied, 'journal'), { recursive: true })
+    const files = () =>
+      readdirSync(join(emptied, 'journal')).map((name) => readFileSync(join(emptied, 'journal', name), 'utf8'))
+    const before = files()
+    await assert.rejects(
+      open(t, emptied),
+      (error) => error instanceof Refusal && /is gone or empty/.test(error.message),
+    )
+    assert.deepEqual(files(), before)
+    const report = await repairDataDir(emptied, { dryRun: true })
+    assert.equal(report.lostAcknowledged, true)
+    assert.match(report.lines.join('\n'), /has no records, though it had/)
+    rmSync(join(emptied, 'lock'))
+    assert.deepEqual(names(await open(t, emptied)), [])
+  }
+})
+
+test('a first start that was cut off before its first record is still a first start', async (t) => {
+  const dir = makeFolder(t)
+  await (await open(t, dir)).close()
+  for (const name of readdirSync(join(dir, 'journal'))) assert.equal(name, '1.jsonl')
+  const fresh = makeFolder(t)
+  mkdirSync(join(fresh, 'journal'), { recursive: true })
+  writeFileSync(join(fresh, 'journal', '1.jsonl'), '')
+  assert.deepEqual(names(await open(t, fresh)), [])
+})
