@@ -84,6 +84,8 @@ export interface Runs {
   onProgress(run: number, listener: () => void): () => void
   /** What `expire` would do now, and does unless it is a dry run. One line each. */
   expire(dryRun: boolean): Promise<readonly ExpiryView[]>
+  /** Removes the files of runs that are gone, one run after the other, while other things go on. */
+  removeFiles(runs: readonly number[]): void
 }
 
 export interface ProgressView {

@@ -22,10 +22,13 @@ export const delsystem = defineCommand({
     { line: 'pxemngr delsystem default', text: 'unknown machines get no answer again' },
   ],
   async run({ actor, daemon }, { name }) {
-    await daemon.store.commit(actor, (tx) => {
+    const runs = await daemon.store.commit(actor, (tx) => {
       const system = getSystem(tx, name)
+      const own = tx.runs({ system: system.id, limit: Number.MAX_SAFE_INTEGER })
       tx.emit({ type: 'system.removed', system: system.id, name })
+      return own.map(({ id }) => id)
     })
+    daemon.runs.removeFiles(runs)
     return {}
   },
 })

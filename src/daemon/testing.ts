@@ -79,6 +79,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
       progress: progress.view,
       onProgress: progress.onProgress,
       expire: retention.expire,
+      removeFiles: retention.removeFiles,
     },
     webhooks,
     faults: () => [...tests.faults(), ...[space.fault()].filter((fault) => fault !== undefined)],

@@ -35,6 +35,8 @@ export interface RetentionOptions {
 
 export interface Retention {
   expire(dryRun: boolean): Promise<readonly ExpiryView[]>
+  /** The files of runs whose rows are gone. */
+  removeFiles(runs: readonly number[]): void
   close(): void
 }
 
@@ -92,6 +94,10 @@ export function openRetention(options: RetentionOptions): Retention {
     }
   }
 
+  const removeFiles = async (runs: readonly number[]): Promise<void> => {
+    for (const run of runs) await folder.removeAll(run)
+  }
+
   const timer = setInterval(() => {
     expire(false).then(
       (gone) => gone.length > 0 && log.info('results expired', { runs: gone.length }),
@@ -99,5 +105,10 @@ export function openRetention(options: RetentionOptions): Retention {
     )
   }, everyMs)
   timer.unref()
-  return { expire, close: () => clearInterval(timer) }
+  return {
+    expire,
+    removeFiles: (runs) =>
+      void removeFiles(runs).catch((error: unknown) => log.warn('files of removed results stay', { error })),
+    close: () => clearInterval(timer),
+  }
 }

@@ -267,6 +267,9 @@ describe('as the original', () => {
     const [run = 0] = await request('smoke')
     await upload(run, 'secret of another\n')
     await daemon.must('delsystem', system)
+    await until('its files are gone', async () =>
+      readdirSync(join(daemon.dataDir, 'results')).every((name) => !name.startsWith(`${run}.`)),
+    )
     await daemon.must('addsystem', system, '127.0.0.1')
     const [next = 0] = await request('smoke')
     assert.ok(next > run)

@@ -70,6 +70,7 @@ export async function openTestParts(store: Store, nowMs: () => number = Date.now
         progress: progress.view,
         onProgress: progress.onProgress,
         expire: retention.expire,
+        removeFiles: retention.removeFiles,
       },
       webhooks,
     },
