@@ -15,7 +15,7 @@ import type { Io } from './io.ts'
 import { locate } from './locate.ts'
 import { createPrinter, formatJson, OutputClosed, oneLine, type Printer, writeWords } from './print.ts'
 import { parseJson, readAll, readLines, readRefusal } from './result.ts'
-import { fileFault, saveFile } from './save.ts'
+import { fileFault, isStandardOutput, saveFile } from './save.ts'
 
 /** Ended by SIGINT, as a shell counts it: 128 + 2. */
 const interruptedStatus = 130
@@ -129,6 +129,7 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
   const json = global['json'] !== undefined
   const finish = async (result: Record<string, unknown>): Promise<number> => {
     await command.keep?.(result, args, client)
+    if (client.tookOutput()) return command.exitStatus?.(result) ?? 0
     if (!json) return show(command, result, args, out)
     out.line(formatJson(result, out.terminal))
     return command.exitStatus?.(result) ?? 0
@@ -158,8 +159,9 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
           `the daemon answered ${command.name} with ${oneLine(answer.contentType) || 'no type'}`,
         )
       }
-      const sizeBytes = await saveFile(file, answer.body)
-      if (json) out.line(formatJson({ file, bytes: sizeBytes }, out.terminal))
+      const data = isStandardOutput(file)
+      const sizeBytes = await saveFile(file, answer.body, io)
+      if (json && !data) out.line(formatJson({ file, bytes: sizeBytes }, out.terminal))
       return 0
     }
     return await finish(parseJson(await readAll(answer.body)))
@@ -172,8 +174,11 @@ function isNote(result: Record<string, unknown>): result is { note: string } {
   return typeof result['note'] === 'string' && Object.keys(result).length === 1
 }
 
-function clientContext(io: Io): ClientContext {
+/** `tookOutput`: a file was written to stdout, which is that file now and nothing else. */
+function clientContext(io: Io): ClientContext & { tookOutput(): boolean } {
+  let tookOutput = false
   return {
+    tookOutput: () => tookOutput,
     readFile: async (path) => {
       try {
         return io.readFile(path)
@@ -183,7 +188,8 @@ function clientContext(io: Io): ClientContext {
     },
     readStandardInput: () => io.readStandardInput(),
     writeFile: async (path, bytes) => {
-      await saveFile(path, onePiece(bytes))
+      tookOutput ||= isStandardOutput(path)
+      await saveFile(path, onePiece(bytes), io)
     },
   }
 }
