@@ -5,7 +5,14 @@
  * problem document on stdout too. What a command is comes from its definition; nothing here knows one by name but those
  * that need no daemon. Source: CONTRACT "Command line", COMPATIBILITY 3.1 and 3.2.
  */
-import { bytesType, type ClientContext, type Command, type Form, linesType } from '../commands/definition.ts'
+import {
+  bytesType,
+  type ClientContext,
+  type Command,
+  type Form,
+  linesType,
+  type Output,
+} from '../commands/definition.ts'
 import { commands } from '../commands/index.ts'
 import { localForms } from '../commands/local.ts'
 import { Refusal, type RefusalKind, refusalKinds } from '../domain/errors.ts'
@@ -130,7 +137,7 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
   const finish = async (result: Record<string, unknown>): Promise<number> => {
     await command.keep?.(result, args, client)
     if (client.tookOutput()) return command.exitStatus?.(result) ?? 0
-    if (!json) return show(command, result, args, out)
+    if (!json) return show(command, result, args, out.plain)
     out.line(formatJson(result, out.terminal))
     return command.exitStatus?.(result) ?? 0
   }
@@ -199,7 +206,7 @@ async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 /** Prints a result, and its exit status; one of another shape than this version's is the daemon's fault, and said. */
-function show(command: Command, result: unknown, args: Record<string, unknown>, out: Printer): number {
+function show(command: Command, result: unknown, args: Record<string, unknown>, out: Output): number {
   try {
     command.print?.(result, out, args)
     return command.exitStatus?.(result) ?? 0
