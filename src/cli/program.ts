@@ -105,7 +105,7 @@ async function runLocalForm(form: Form, typed: Typed, io: Io, out: Printer): Pro
     const asked = forms.find((each) => each.name === name)
     // `help token` explains all that begins with it.
     const several = asked ? [asked] : forms.filter((each) => each.name.startsWith(`${name} `))
-    if (several.length === 0) throw new Refusal('not-found', `there is no command ${oneLine(name)}: see pxemngr help`)
+    if (several.length === 0) throw new Refusal('usage', `there is no command ${oneLine(name)}: see pxemngr help`)
     for (const [index, each] of several.entries()) {
       if (index > 0) out.line('')
       await printHelp(each, out)

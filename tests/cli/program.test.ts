@@ -434,7 +434,10 @@ describe('commands without a daemon', () => {
     }
     assert.match((await run(['help', 'token'])).stdout, /token add[\s\S]*token list[\s\S]*token revoke/)
     const unknown = await run(['help', 'nope'])
-    assert.deepEqual([unknown.status, unknown.stderr], [1, 'there is no command nope: see pxemngr help\n'])
+    assert.deepEqual(
+      [unknown.status, unknown.stdout, unknown.stderr],
+      [2, '', 'Usage: pxemngr help [<command>]...\nthere is no command nope: see pxemngr help\n'],
+    )
   })
   it('no command, or an unknown one: the usage line and 0.8’s list of commands, exit status 2', async () => {
     const none = await run([])
