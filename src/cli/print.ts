@@ -4,6 +4,7 @@
  */
 import type { Output } from '../commands/definition.ts'
 import { Refusal } from '../domain/errors.ts'
+import { showSigns } from '../domain/visible.ts'
 import type { Io } from './io.ts'
 import { fileFault } from './save.ts'
 
@@ -13,9 +14,16 @@ export class OutputClosed extends Error {}
 /** Bytes are gathered up to this before they are written, so that a list of 10,000 names is no 10,000 writes. */
 const gatheredMax = 64 * 1024
 
+/** In a line: all but the tab, which parts columns. */
+const lineControls = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g
+/** In a text of many lines: ends of lines stay too. */
+const textControls = /\r(?!\n)|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
+
 export interface Printer extends Output {
-  /** Bytes as they are, at once. Throws `OutputClosed`. */
+  /** Bytes as they are, at once; for a terminal as text without what would steer it. Throws `OutputClosed`. */
   bytes(piece: Uint8Array): void
+  /** What results are printed with: text of machines and people, whose control characters are made visible. */
+  readonly plain: Output
   /** Writes what has been gathered. Throws `OutputClosed`. */
   flush(): void
 }
@@ -37,20 +45,25 @@ export function createPrinter(io: Io): Printer {
     }
     if (!read) throw new OutputClosed()
   }
-  return {
+  const decoder = io.stdout.terminal ? new TextDecoder() : undefined
+  const output: Output = {
     terminal: io.stdout.terminal,
     color: io.stdout.terminal && !noColor && term !== 'dumb',
     line(text) {
       gathered += `${text}\n`
       if (gathered.length >= gatheredMax) flush()
     },
-    bytes(piece) {
-      flush()
-      write(piece)
-    },
     note(text) {
       flush()
       writeWords(io, text)
+    },
+  }
+  return {
+    ...output,
+    plain: { ...output, line: (text) => output.line(showSigns(text, lineControls)) },
+    bytes(piece) {
+      flush()
+      write(decoder ? showSigns(decoder.decode(piece, { stream: true }), textControls) : piece)
     },
     flush,
   }
@@ -65,9 +78,10 @@ export function writeWords(io: Io, text: string): void {
   }
 }
 
-/** The machine-readable form: one line in a pipe, indented for people. */
+/** The machine-readable form: one line in a pipe, indented for people, with what JSON itself leaves unescaped escaped. */
 export function formatJson(value: unknown, terminal: boolean): string {
-  return JSON.stringify(value, null, terminal ? 2 : 0)
+  if (!terminal) return JSON.stringify(value)
+  return JSON.stringify(value, null, 2).replace(/[\u007f-\u009f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`)
 }
 
 /** Control characters would break the line or steer the terminal. */

@@ -5,7 +5,14 @@
  * problem document on stdout too. What a command is comes from its definition; nothing here knows one by name but those
  * that need no daemon. Source: CONTRACT "Command line", COMPATIBILITY 3.1 and 3.2.
  */
-import { bytesType, type ClientContext, type Command, type Form, linesType } from '../commands/definition.ts'
+import {
+  bytesType,
+  type ClientContext,
+  type Command,
+  type Form,
+  linesType,
+  type Output,
+} from '../commands/definition.ts'
 import { commands } from '../commands/index.ts'
 import { localForms } from '../commands/local.ts'
 import { Refusal, type RefusalKind, refusalKinds } from '../domain/errors.ts'
@@ -15,7 +22,7 @@ import type { Io } from './io.ts'
 import { locate } from './locate.ts'
 import { createPrinter, formatJson, OutputClosed, oneLine, type Printer, writeWords } from './print.ts'
 import { parseJson, readAll, readLines, readRefusal } from './result.ts'
-import { fileFault, saveFile } from './save.ts'
+import { fileFault, isStandardOutput, saveFile } from './save.ts'
 
 /** Ended by SIGINT, as a shell counts it: 128 + 2. */
 const interruptedStatus = 130
@@ -98,7 +105,7 @@ async function runLocalForm(form: Form, typed: Typed, io: Io, out: Printer): Pro
     const asked = forms.find((each) => each.name === name)
     // `help token` explains all that begins with it.
     const several = asked ? [asked] : forms.filter((each) => each.name.startsWith(`${name} `))
-    if (several.length === 0) throw new Refusal('not-found', `there is no command ${oneLine(name)}: see pxemngr help`)
+    if (several.length === 0) throw new Refusal('usage', `there is no command ${oneLine(name)}: see pxemngr help`)
     for (const [index, each] of several.entries()) {
       if (index > 0) out.line('')
       await printHelp(each, out)
@@ -129,7 +136,8 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
   const json = global['json'] !== undefined
   const finish = async (result: Record<string, unknown>): Promise<number> => {
     await command.keep?.(result, args, client)
-    if (!json) return show(command, result, args, out)
+    if (client.tookOutput()) return command.exitStatus?.(result) ?? 0
+    if (!json) return show(command, result, args, out.plain)
     out.line(formatJson(result, out.terminal))
     return command.exitStatus?.(result) ?? 0
   }
@@ -158,8 +166,9 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
           `the daemon answered ${command.name} with ${oneLine(answer.contentType) || 'no type'}`,
         )
       }
-      const sizeBytes = await saveFile(file, answer.body)
-      if (json) out.line(formatJson({ file, bytes: sizeBytes }, out.terminal))
+      const data = isStandardOutput(file)
+      const sizeBytes = await saveFile(file, answer.body, io)
+      if (json && !data) out.line(formatJson({ file, bytes: sizeBytes }, out.terminal))
       return 0
     }
     return await finish(parseJson(await readAll(answer.body)))
@@ -172,8 +181,11 @@ function isNote(result: Record<string, unknown>): result is { note: string } {
   return typeof result['note'] === 'string' && Object.keys(result).length === 1
 }
 
-function clientContext(io: Io): ClientContext {
+/** `tookOutput`: a file was written to stdout, which is that file now and nothing else. */
+function clientContext(io: Io): ClientContext & { tookOutput(): boolean } {
+  let tookOutput = false
   return {
+    tookOutput: () => tookOutput,
     readFile: async (path) => {
       try {
         return io.readFile(path)
@@ -183,7 +195,8 @@ function clientContext(io: Io): ClientContext {
     },
     readStandardInput: () => io.readStandardInput(),
     writeFile: async (path, bytes) => {
-      await saveFile(path, onePiece(bytes))
+      tookOutput ||= isStandardOutput(path)
+      await saveFile(path, onePiece(bytes), io)
     },
   }
 }
@@ -193,7 +206,7 @@ async function* onePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 /** Prints a result, and its exit status; one of another shape than this version's is the daemon's fault, and said. */
-function show(command: Command, result: unknown, args: Record<string, unknown>, out: Printer): number {
+function show(command: Command, result: unknown, args: Record<string, unknown>, out: Output): number {
   try {
     command.print?.(result, out, args)
     return command.exitStatus?.(result) ?? 0

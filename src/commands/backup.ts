@@ -24,6 +24,7 @@ export const backup = defineCommand({
   examples: [
     { line: 'pxemngr backup pxemngr.backup', text: 'into a new file; the daemon goes on' },
     { line: 'pxemngr backup /srv/backup/monday', text: 'what `pxemngr restore` reads' },
+    { line: 'pxemngr backup - | ssh vault "cat > monday"', text: 'to standard output' },
   ],
   run: () => ({}),
   stream: {

@@ -117,7 +117,7 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
 /** The TOML file's text. Refuses (`usage`) what is no TOML, an unknown key, or a value of a type no key has. */
 export async function readToml(file: string, text: string): Promise<Setting[]> {
   // Loaded only where there is a file: most starts of the command line have none.
-  const { parse, TomlError } = await import('smol-toml')
+  const { parse, TomlError } = await import('./toml.ts')
   let table: Record<string, unknown>
   try {
     table = parse(text.replace(/^\uFEFF/, ''), { integersAsBigInt: 'asNeeded' })

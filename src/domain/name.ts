@@ -12,7 +12,8 @@ const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/
 /** Why `name` cannot be a name, or undefined if it can. Says nothing about reserved names. */
 export function nameFault(name: string): string | undefined {
   if (name === '') return 'it is empty'
-  if (!name.isWellFormed()) return 'it is not valid UTF-8'
+  // Bytes that are no UTF-8 arrive as U+FFFD, many names as one and the same.
+  if (!name.isWellFormed() || name.includes('\ufffd')) return 'it is not valid UTF-8'
   if (new TextEncoder().encode(name).length > 255) return 'it is longer than 255 bytes'
   if (controlCharacters.test(name)) return 'it holds a control character'
   if (name.includes('/') || name.includes('\\')) return 'it holds a / or \\'

@@ -8,17 +8,19 @@
  * A restored directory replays from nothing, so a backup of any version can be read by every later one. Not here: who
  * may ask (`commands/`). Source: CONTRACT "Daemon" (restore), `store.ts` (backup).
  */
-import { mkdir, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { quote } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import { applyRecord } from './apply.ts'
-import { type Disk, realDisk, reasonOf, replaceFile } from './disk.ts'
+import { type Disk, realDisk, reasonOf, replaceFile, systemWords } from './disk.ts'
 import { segmentBytes } from './file-journal.ts'
 import { type DataFolder, dataFolder } from './folder.ts'
 import { formatHeader, seal, unseal } from './line.ts'
 import { takeLock } from './lock.ts'
 import { emptyState } from './replay.ts'
-import { listSegments, readLines } from './segment.ts'
+import { listSegments, readLines, readLinesOf } from './segment.ts'
 import { makeFolders } from './startup.ts'
 
 const formatVersion = 1
@@ -67,22 +69,67 @@ function incomplete(path: string, seq: number): Refusal {
 }
 
 /**
- * Makes a data directory from a backup file. `dir` must not exist or hold no state; nothing is left behind in it if the
- * backup is not whole. Resolves with the number of records.
+ * Makes a data directory from a backup file. `dir` must not exist or hold no state; nothing is left behind, neither in it
+ * nor the directory itself, if anything goes wrong. Resolves with the number of records. Refuses in one line.
  */
 export async function restoreDataDir(file: string, dir: string, disk: Disk = realDisk): Promise<{ records: number }> {
-  const folder = dataFolder(dir)
-  await mkdir(dir, { recursive: true, mode: 0o700 })
-  const lock = takeLock(folder.lock, dir)
+  const source = await openBackup(file)
   try {
-    const { last } = await checkBackup(file)
-    await refuseState(folder)
-    await makeFolders(folder)
-    await writeSegments(file, folder, disk)
-    return { records: last }
+    return await restoreFrom(source, file, resolve(dir), disk)
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    throw new Refusal('refused', `cannot restore ${quote(file)} into ${dir}: ${systemWords(error)}`, { cause: error })
   } finally {
-    lock.release()
+    await source.close()
   }
+}
+
+/** The file of that name and no other. A pipe cannot be read twice: first to check it, then to write. */
+async function openBackup(file: string): Promise<FileHandle> {
+  try {
+    if ((await stat(file)).isFile()) return await open(file, 'r')
+  } catch (error) {
+    throw new Refusal('not-found', `cannot read ${quote(file)}: ${systemWords(error)}`, { cause: error })
+  }
+  throw new Refusal('refused', `cannot read ${quote(file)}: it is no regular file`)
+}
+
+async function restoreFrom(source: FileHandle, file: string, dir: string, disk: Disk): Promise<{ records: number }> {
+  const folder = dataFolder(dir)
+  const undo: (() => Promise<unknown>)[] = []
+  try {
+    const { last } = await checkBackup(source, file)
+    await makeDataDir(dir, undo)
+    const hadLock = existsSync(folder.lock)
+    const lock = takeLock(folder.lock, dir)
+    try {
+      if (!hadLock) undo.push(() => rm(folder.lock, { force: true }))
+      await refuseState(folder)
+      // Both are empty where they are there.
+      for (const made of [folder.journal, folder.archive]) undo.push(() => rm(made, { recursive: true, force: true }))
+      await makeFolders(folder)
+      await writeSegments(source, file, folder, disk)
+    } finally {
+      lock.release()
+    }
+    return { records: last }
+  } catch (error) {
+    // What cannot be removed now is no other reason than the one that is told.
+    for (const step of undo.reverse()) await step().catch(() => undefined)
+    throw error
+  }
+}
+
+/** Makes `dir` and what is missing above it; each is removed again if it is empty then. */
+async function makeDataDir(dir: string, undo: (() => Promise<unknown>)[]): Promise<void> {
+  const there = await stat(dir).catch(() => undefined)
+  if (there !== undefined && !there.isDirectory())
+    throw new Refusal('refused', `data-dir ${quote(dir)} is not a folder`)
+  const first = await mkdir(dir, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  const made: string[] = []
+  for (let at = dir; made.at(-1) !== first && at !== dirname(at); at = dirname(at)) made.push(at)
+  for (const path of made.reverse()) undo.push(() => rmdir(path))
 }
 
 /** Other files (profiles, boot files, results) may be there: a backup does not hold them. */
@@ -98,13 +145,13 @@ async function refuseState(folder: DataFolder): Promise<void> {
 }
 
 /** Every line, the order, the end, and that the records follow from each other, before anything is written. */
-async function checkBackup(file: string): Promise<{ last: number }> {
+async function checkBackup(source: FileHandle, file: string): Promise<{ last: number }> {
   const state = await emptyState()
   let expected = 0
   let last = -1
   let ended = false
   try {
-    for await (const { line, number, bytes, whole } of readLines(file)) {
+    for await (const { line, number, bytes, whole } of readLinesOf(source, file)) {
       const fault = (reason: string) => new Refusal('invalid', `${file}:${number}: ${reason}: not a whole backup`)
       if (!whole) throw fault('it is cut short')
       if (ended) throw fault('something follows the end')
@@ -141,7 +188,7 @@ function backupHeader(bytes: Uint8Array): number {
   return Number.isSafeInteger(header.value['last']) ? Number(header.value['last']) : -1
 }
 
-async function writeSegments(file: string, folder: DataFolder, disk: Disk): Promise<void> {
+async function writeSegments(source: FileHandle, file: string, folder: DataFolder, disk: Disk): Promise<void> {
   let first = 1
   let next = 1
   let parts: Uint8Array[] = []
@@ -154,7 +201,7 @@ async function writeSegments(file: string, folder: DataFolder, disk: Disk): Prom
     parts = []
     bytes = 0
   }
-  for await (const placed of readLines(file)) {
+  for await (const placed of readLinesOf(source, file)) {
     if (placed.line.kind !== 'record') continue
     next = placed.line.record.seq + 1
     parts.push(placed.bytes)

@@ -113,3 +113,9 @@ export function isDiskFull(error: unknown): boolean {
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/** The same for people: of the system's errors the words alone, without code, call and path. */
+export function systemWords(error: unknown): string {
+  const [, words] = /^E[A-Z0-9]+: ([^,]+), /.exec(reasonOf(error)) ?? []
+  return words ?? reasonOf(error)
+}

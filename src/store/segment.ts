@@ -62,8 +62,19 @@ async function listNames(dir: string): Promise<string[]> {
 export async function* readLines(path: string, until?: number): AsyncGenerator<PlacedLine> {
   if (until === 0) return
   const file = await openSegment(path)
+  try {
+    yield* readLinesOf(file, path, until)
+  } finally {
+    await file.close()
+  }
+}
+
+/** The same of an open file, from its start; it stays open. `path` is for messages. */
+export async function* readLinesOf(file: FileHandle, path: string, until?: number): AsyncGenerator<PlacedLine> {
   const stream = file.createReadStream({
     highWaterMark: pieceBytes,
+    start: 0,
+    autoClose: false,
     ...(until === undefined ? {} : { end: until - 1 }),
   })
   let parts: Buffer[] = []

@@ -37,7 +37,7 @@ export async function run(argv: readonly string[], surroundings: Surroundings = 
       terminal,
       write(text) {
         if (written.stdout.length + text.length > stdoutTakes) return false
-        written.stdout += text
+        written.stdout += typeof text === 'string' ? text : Buffer.from(text).toString('latin1')
         return true
       },
     },

@@ -274,6 +274,38 @@ describe('output', () => {
   })
 })
 
+describe('what would steer a terminal', () => {
+  const name = 'v1\u001b]0;owned\u0007\u009b31m\u007f\r\nnext\tü'
+  const shown = 'v1␛]0;owned␇‹U+009B›31m␡␍␊next\tü\n'
+  const versions = JSON.stringify({ versions: [{ id: 1, name, results: 0 }] })
+  it('is made visible in plain output, to a terminal and to a pipe', async () => {
+    await withDaemon(answering(200, json, versions), async ({ socket }) => {
+      for (const terminal of [true, false]) {
+        const ran = await run(['versions', '--socket', socket], { terminal })
+        assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, shown, ''])
+      }
+    })
+  })
+  it('is exact in --json, for a terminal as escapes', async () => {
+    await withDaemon(answering(200, json, versions), async ({ socket }) => {
+      const piped = await run(['versions', '--json', '--socket', socket])
+      assert.equal(piped.stdout, `${versions}\n`)
+      const read = await run(['versions', '--json', '--socket', socket], { terminal: true })
+      assert.deepEqual(JSON.parse(read.stdout), JSON.parse(versions))
+      assert.doesNotMatch(read.stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+    })
+  })
+  it('is in a log byte for byte for a pipe, and visible for a terminal', async () => {
+    const log = Buffer.from('I: a\u001b[2Jb\r\nE: \u0007\tü\rx\n')
+    await withDaemon(answering(200, 'application/octet-stream', log), async ({ socket }) => {
+      const piped = await run(['log', '1', '--socket', socket])
+      assert.deepEqual(Buffer.from(piped.stdout, 'latin1'), log)
+      const read = await run(['log', '1', '--socket', socket], { terminal: true })
+      assert.equal(read.stdout, 'I: a␛[2Jb\r\nE: ␇\tü␍x\n')
+    })
+  })
+})
+
 describe('streams', () => {
   const entry = (seq: number) => ({
     seq,
@@ -402,7 +434,10 @@ describe('commands without a daemon', () => {
     }
     assert.match((await run(['help', 'token'])).stdout, /token add[\s\S]*token list[\s\S]*token revoke/)
     const unknown = await run(['help', 'nope'])
-    assert.deepEqual([unknown.status, unknown.stderr], [1, 'there is no command nope: see pxemngr help\n'])
+    assert.deepEqual(
+      [unknown.status, unknown.stdout, unknown.stderr],
+      [2, '', 'Usage: pxemngr help [<command>]...\nthere is no command nope: see pxemngr help\n'],
+    )
   })
   it('no command, or an unknown one: the usage line and 0.8’s list of commands, exit status 2', async () => {
     const none = await run([])

@@ -44,6 +44,16 @@ test('addsystem refuses the reserved name with the line of 0.8, before it looks 
   assert.deepEqual(await add('Default', mac), silent)
 })
 
+test('bytes that are no UTF-8 make no system: two such names would be one', async () => {
+  const { seq } = m.store
+  assert.deepEqual(await add('bad\ufffd', mac), {
+    exit: 1,
+    stdout: '',
+    stderr: 'system name "bad\ufffd" is not allowed: it is not valid UTF-8\n',
+  })
+  assert.equal(m.store.seq, seq)
+})
+
 test('C4: a bad address is one line and leaves no half-made system', async () => {
   const { seq } = m.store
   const answer = await add('s5', mac, '00:11')

@@ -394,7 +394,12 @@ test('a backup restores into an empty data directory, and never over one that is
   writeFileSync(file, readFileSync(file).subarray(0, 100))
   const half = await runExecutable(['restore', file, '--data-dir', join(dir, 'half')])
   assert.equal(half.status, 1)
-  assert.ok(!existsSync(join(dir, 'half', 'journal')), 'half a backup restores nothing')
+  assert.ok(!existsSync(join(dir, 'half')), 'half a backup restores nothing')
+  const absent = await runExecutable(['restore', join(dir, 'absent'), '--data-dir', join(dir, 'half')])
+  assert.deepEqual(
+    [absent.status, absent.stderr],
+    [1, `cannot read ${JSON.stringify(join(dir, 'absent'))}: no such file or directory\n`],
+  )
 })
 
 test('a backup and a copy of the folders that help names bring all back, logs of results too', async (t) => {

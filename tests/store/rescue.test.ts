@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Refusal } from '../../src/domain/errors.ts'
 import { restoreDataDir } from '../../src/store/backup.ts'
+import { type Disk, realDisk } from '../../src/store/disk.ts'
 import { repairDataDir } from '../../src/store/repair.ts'
 import type { Store } from '../../src/store/store.ts'
 import {
@@ -205,6 +206,42 @@ test('a backup that is cut or changed anywhere is refused, and nothing is left b
     await assert.rejects(restoreDataDir(broken, to), refused(/not a whole backup/))
     assert.equal(existsSync(join(to, 'journal')), false)
   }
+})
+
+test('restore reads the named file and no other, and a failed one leaves nothing behind', async (t) => {
+  const dir = await filled(t)
+  const store = await open(t, dir)
+  const work = makeFolder(t)
+  mkdirSync(join(work, 'archive'))
+  mkdirSync(join(work, 'sub'))
+  await backupTo(store, join(work, 'archive', 'monday'))
+  const to = join(work, 'new', 'deep', 'er')
+  const absent = refused(/^cannot read "[^"\n]+monday": no such file or directory$/)
+  await assert.rejects(restoreDataDir(join(work, 'sub', 'monday'), to), absent)
+  await assert.rejects(restoreDataDir(join(work, 'sub'), to), refused(/^cannot read "[^"\n]+": it is no regular file$/))
+  writeFileSync(join(work, 'broken'), 'no backup\n')
+  await assert.rejects(restoreDataDir(join(work, 'broken'), to), refused(/not a whole backup/))
+  await assert.rejects(
+    restoreDataDir(join(work, 'archive', 'monday'), join(work, 'broken')),
+    refused(/^data-dir "[^"\n]+broken" is not a folder$/),
+  )
+  const full: Disk = {
+    ...realDisk,
+    rename: () =>
+      Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })),
+  }
+  await assert.rejects(
+    restoreDataDir(join(work, 'archive', 'monday'), to, full),
+    refused(/^cannot restore "[^"\n]+monday" into [^\n]+: no space left on device$/),
+  )
+  mkdirSync(join(work, 'kept'))
+  writeFileSync(join(work, 'kept', 'boot.img'), '')
+  await assert.rejects(
+    restoreDataDir(join(work, 'archive', 'monday'), join(work, 'kept'), full),
+    refused(/no space left/),
+  )
+  assert.deepEqual(readdirSync(join(work, 'kept')), ['boot.img'])
+  assert.deepEqual(readdirSync(work).sort(), ['archive', 'broken', 'kept', 'sub'])
 })
 
 test('restore refuses a directory that holds state, not one that holds boot files', async (t) => {

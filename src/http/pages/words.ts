@@ -4,6 +4,7 @@
  * Text that a machine or a person gave is data: what cannot be seen or would turn the line around is written out. HTML
  * escaping is the templates' (Eta), not done here. Source: WEB.md "Voice and layout", "Behaviour".
  */
+import { showSigns, unseen } from '../../domain/visible.ts'
 
 /** A point in time as a page shows it: exact, and how long ago. */
 export interface Moment {
@@ -75,20 +76,9 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`
 }
 
-/**
- * Control characters, line separators and what silently changes the direction or is not seen at all: each as `␛` or
- * `‹U+202E›`. Joiners inside words (U+200C, U+200D) are text of real languages and stay.
- */
-const unseen =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
-
+/** What cannot be seen or turns the line around as its sign. */
 export function visible(text: string): string {
-  return text.replace(unseen, (char) => {
-    const code = char.charCodeAt(0)
-    if (code < 0x20) return String.fromCharCode(0x2400 + code)
-    if (code === 0x7f) return '␡'
-    return `‹U+${code.toString(16).toUpperCase().padStart(4, '0')}›`
-  })
+  return showSigns(text, unseen)
 }
 
 /** A word of a command line that is to be pasted into a shell; what cannot be seen as bash's `$'\u202e'`. */
