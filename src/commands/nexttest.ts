@@ -11,7 +11,7 @@ import { formatJunit } from '../domain/junit-report.ts'
 import { type CallContext, defineCommand, linesType } from './definition.ts'
 import { expandTests, requestTests } from './run-request.ts'
 import { runIds, standingOf } from './run-view.ts'
-import { exitOf, type WaitedView, waitedView, waitForRuns } from './run-wait.ts'
+import { type Asked, exitOf, type WaitedView, waitedView, waitForRuns } from './run-wait.ts'
 import { selectSystems } from './selection.ts'
 
 /** As long as a name may be; versions are names that machines give. */
@@ -59,7 +59,7 @@ export const nexttest = defineCommand({
     return typed
   },
   async run(context, given) {
-    return { runs: (await request(context, given)).map((id) => ({ id })) }
+    return { runs: (await request(context, given)).map(({ id }) => ({ id })) }
   },
   stream: {
     contentType: linesType,
@@ -87,8 +87,8 @@ function isWaited(result: object): result is WaitedView {
   return 'timedOut' in result
 }
 
-/** Refuses before anything changed; ids of the runs in the order asked for, system by system. */
-async function request({ actor, daemon }: CallContext, given: Args): Promise<number[]> {
+/** Refuses before anything changed; the runs in the order asked for, system by system. */
+async function request({ actor, daemon }: CallContext, given: Args): Promise<Asked[]> {
   const { queries } = daemon.store
   const { version = null } = given
   if (version !== null) checkVersion(version)
@@ -101,7 +101,9 @@ async function request({ actor, daemon }: CallContext, given: Args): Promise<num
   const all = [...wanted.tests, ...wanted.suites.flatMap(({ expected }) => expected)]
   if (all.some((test) => !queries.findTest(test))) await daemon.tests.sync()
   return daemon.store.commit(actor, (tx) =>
-    selectSystems(tx, given.name).flatMap((system) => requestTests(tx, system.id, wanted, version)),
+    selectSystems(tx, given.name).flatMap((system) =>
+      requestTests(tx, system.id, wanted, version).map((run) => ({ ...run, system: system.name })),
+    ),
   )
 }
 

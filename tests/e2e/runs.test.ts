@@ -493,6 +493,38 @@ describe('commands', () => {
     assert.equal((await daemon.run(['nexttest', system, 'smoke', '--timeout', '1s'])).status, 2)
   })
 
+  test('nexttest --wait: runs that vanish with their system were not run: exit 4, a line, an error in JUnit', async () => {
+    const junit = join(daemon.dataDir, 'gone.xml')
+    await daemon.must('addsystem', 'vanishing', '10.9.9.9')
+    const waiting = daemon.run(['nexttest', 'vanishing', 'smoke', 'disk', '--wait', '--json', '--junit', junit])
+    await until('its runs wait', async () => (await results('vanishing')).length === 2)
+    await daemon.must('delsystem', 'vanishing')
+    const { status, stderr, stdout } = await waiting
+    assert.equal(status, 4)
+    assert.match(stderr, /^run \d+ vanishing smoke: cancelled, gone: its system was deleted$/m)
+    const { runs } = JSON.parse(stdout) as { runs: Run[] }
+    assert.deepEqual(
+      runs.map((run) => [run.system, run.test, run.state, run.verdict]),
+      [
+        ['vanishing', 'smoke', 'cancelled', null],
+        ['vanishing', 'disk', 'cancelled', null],
+      ],
+    )
+    const xml = readFileSync(junit, 'utf8')
+    assert.match(xml, /<testsuites tests="2" failures="0" errors="2"/)
+    assert.match(xml, /name="smoke"[^]*<error message="cancelled: gone/)
+  })
+
+  test('a suite without a test is nothing to ask for: exit 1, one line, nothing requested', async () => {
+    writeFileSync(join(daemon.dataDir, 'tests', 'empty.suite'), '# later\n')
+    await daemon.must('synctestnames')
+    for (const words of [['@empty'], ['@empty', '--wait'], ['smoke', '@empty']]) {
+      const { status, stderr } = await daemon.run(['nexttest', system, ...words])
+      assert.deepEqual([status, stderr], [1, 'Suite empty has no test: empty.suite names none\n'])
+    }
+    assert.deepEqual(await results(system), [])
+  })
+
   test('a quarantined test cannot be asked for, with file and line; its requested runs wait', async () => {
     script('quiet', 'echo\n')
     await daemon.must('synctestnames')
