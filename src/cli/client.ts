@@ -25,6 +25,8 @@ export interface Call {
   readonly user: string | undefined
   readonly version: string
   readonly signal: AbortSignal
+  /** Its result is waited for while other things happen: an answer that breaks off is `no-daemon`, whose exit status says so. */
+  readonly isFollowed?: boolean
   /** Default: the contract's 2 s. */
   readonly reachTimeoutMs?: number
 }
@@ -39,7 +41,7 @@ export interface Answer {
   close(): void
 }
 
-/** Refuses with `no-daemon`, with `unavailable` for what is no answer, with `not-kept` where one breaks off. */
+/** Refuses with `no-daemon`, with `unavailable` for what is no answer, with `not-kept` where one breaks off (`no-daemon` if followed). */
 export async function callDaemon(located: Located, call: Call): Promise<Answer> {
   const deadline = Date.now() + (call.reachTimeoutMs ?? reachTimeoutMs)
   const tried: string[] = []
@@ -155,12 +157,12 @@ async function exchange(
       status: head.status,
       reason: head.reason,
       contentType: (head.headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '',
-      body: withRefusals(readBody(reader, head), call.name, where, sent),
+      body: withRefusals(readBody(reader, head), call, where, sent),
       close,
     }
   } catch (error) {
     close()
-    throw answerRefusal(error, call.name, where, sent)
+    throw answerRefusal(error, call, where, sent)
   }
 }
 
@@ -203,7 +205,7 @@ function nextBytes(socket: Socket, signal: AbortSignal): NextBytes {
 }
 
 /** Faults of the answer as lines for people. */
-function answerRefusal(error: unknown, name: string, where: string, sent: boolean): unknown {
+function answerRefusal(error: unknown, { name, isFollowed }: Call, where: string, sent: boolean): unknown {
   if (!(error instanceof AnswerFault)) return error
   if (error.kind === 'garbage') {
     return new Refusal('unavailable', `what answers at ${where} is no pxemngr daemon: ${error.message}`, {
@@ -211,19 +213,20 @@ function answerRefusal(error: unknown, name: string, where: string, sent: boolea
     })
   }
   const known = sent ? `whether ${name} was done is not known` : `${name} was not done`
-  return new Refusal('not-kept', `the answer of ${where} broke off (${error.message}): ${known}`, { cause: error })
+  const kind = isFollowed === true ? 'no-daemon' : 'not-kept'
+  return new Refusal(kind, `the answer of ${where} broke off (${error.message}): ${known}`, { cause: error })
 }
 
 async function* withRefusals(
   body: AsyncIterable<Uint8Array>,
-  name: string,
+  call: Call,
   where: string,
   sent: boolean,
 ): AsyncGenerator<Uint8Array, void> {
   try {
     yield* body
   } catch (error) {
-    throw answerRefusal(error, name, where, sent)
+    throw answerRefusal(error, call, where, sent)
   }
 }
 

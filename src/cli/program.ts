@@ -18,10 +18,11 @@ import { localForms } from '../commands/local.ts'
 import { Refusal, type RefusalKind, refusalKinds } from '../domain/errors.ts'
 import { mainUsage, parseArguments, type Typed, UsageError, usageOf } from './arguments.ts'
 import { callDaemon } from './client.ts'
+import { followLines } from './follow.ts'
 import type { Io } from './io.ts'
 import { locate } from './locate.ts'
 import { createPrinter, formatJson, OutputClosed, oneLine, type Printer, writeWords } from './print.ts'
-import { parseJson, readAll, readLines, readRefusal } from './result.ts'
+import { parseJson, readAll, readRefusal } from './result.ts'
 import { fileFault, isStandardOutput, saveFile } from './save.ts'
 
 /** Ended by SIGINT, as a shell counts it: 128 + 2. */
@@ -132,6 +133,7 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
     user: io.user,
     version: io.version,
     signal: io.interrupted,
+    isFollowed: command.cutOff !== undefined && (command.stream?.when?.(sent) ?? false),
   })
   const json = global['json'] !== undefined
   const finish = async (result: Record<string, unknown>): Promise<number> => {
@@ -144,14 +146,7 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
   try {
     if (answer.status !== 200) throw await readRefusal(answer)
     if (answer.contentType === linesType) {
-      let status = 0
-      for await (const line of readLines(answer.body)) {
-        const result = parseJson(line)
-        if (isNote(result)) out.note(result.note)
-        else status = await finish(result)
-        out.flush() // each line as it comes
-      }
-      return status
+      return await followLines(answer, { command, args, client, out, interrupted: io.interrupted, finish })
     }
     if (answer.contentType === bytesType && !command.savesFile) {
       if (json) return await finish({ log: await readAll(answer.body) })
@@ -175,10 +170,6 @@ async function runCommand(command: Command, typed: Typed, global: Typed, io: Io,
   } finally {
     answer.close()
   }
-}
-
-function isNote(result: Record<string, unknown>): result is { note: string } {
-  return typeof result['note'] === 'string' && Object.keys(result).length === 1
 }
 
 /** `tookOutput`: a file was written to stdout, which is that file now and nothing else. */

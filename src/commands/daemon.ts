@@ -115,6 +115,16 @@ export interface Listeners {
   readonly socket: string
 }
 
+/** A run that was asked for: what it is called even when it is gone. `id`: its group. */
+export interface AskedRun {
+  readonly id: number
+  readonly system: string
+  readonly test: string
+}
+
+/** Takes a line for stderr and what it tells (`waitedPart`); undefined: a sign of life. */
+export type WaitNote = (line: string | undefined, part?: readonly object[]) => Promise<void>
+
 /** Which boots to list, newest first. */
 export interface BootQuery {
   /** Only those of this system id. */
@@ -123,6 +133,13 @@ export interface BootQuery {
 }
 
 export interface Daemon {
+  /** Follows runs until all are over, time is up (ms) or `signal` aborts; what it resolves with is a `WaitedView`. */
+  waitForRuns(
+    asked: readonly AskedRun[],
+    timeoutMs: number | undefined,
+    note: WaitNote,
+    signal: AbortSignal,
+  ): Promise<object>
   readonly version: string
   /** Whether it accepts requests on every listener (`/healthz`). */
   readonly ready: boolean

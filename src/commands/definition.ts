@@ -80,7 +80,8 @@ export interface Form {
 /**
  * Answers other than one JSON result. The client goes by the content type of a 200:
  * `application/x-ndjson`: one result object a line, each printed as it comes, until the daemon or the user ends it
- * (`history --follow`), the exit status is the last one's; an object with nothing but `note` is a line for stderr.
+ * (`history --follow`), the exit status is the last one's; an object with `note` is a line for stderr,
+ * its `part`, where it has one, is what `cutOff` gets.
  * `application/octet-stream` of a command that saves no file: bytes for stdout as they come (`log`); with `--json` they
  * are the text of `log` in one object. Anything else: bytes for the file that the argument `file` names (`backup`),
  * which the client alone keeps and does not send.
@@ -103,6 +104,11 @@ export interface Command<S extends GenericSchema = GenericSchema, R extends Gene
   readonly clientOnly?: readonly string[]
   /** With the result at hand: what the client does with files of the caller (`nexttest --junit`). */
   keep?(result: InferOutput<R>, args: Record<string, unknown>, client: ClientContext): Promise<void>
+  /**
+   * Of a stream that is followed to its one result: what the client does when it ends before (`why`, in words), with the
+   * parts that came so far. How things stand, in words for stderr.
+   */
+  cutOff?(parts: readonly unknown[], why: string, args: Record<string, unknown>, client: ClientContext): Promise<string>
   /** Turns what was typed into the arguments object where that is more than key by key (`addsystem --from`). */
   prepare?(typed: Record<string, unknown>, client: ClientContext): Promise<Record<string, unknown>>
   run(context: CallContext, args: InferOutput<S>): Promise<InferOutput<R>> | InferOutput<R>

@@ -8,10 +8,11 @@ import * as v from 'valibot'
 import { durationAllowed, parseDuration } from '../domain/duration.ts'
 import { Refusal } from '../domain/errors.ts'
 import { formatJunit } from '../domain/junit-report.ts'
+import type { AskedRun, WaitNote } from './daemon.ts'
 import { type CallContext, defineCommand, linesType } from './definition.ts'
 import { expandTests, requestTests } from './run-request.ts'
-import { runIds, standingOf } from './run-view.ts'
-import { exitOf, type WaitedView, waitedView, waitForRuns } from './run-wait.ts'
+import { type RunView, runIds, standingOf } from './run-view.ts'
+import { exitOf, formatStaying, isOpen, type WaitedView, waitedPart, waitedView } from './run-wait.ts'
 import { selectSystems } from './selection.ts'
 
 /** As long as a name may be; versions are names that machines give. */
@@ -36,7 +37,10 @@ export const nexttest = defineCommand({
   ],
   options: [
     { name: 'version', value: 'VERSION', summary: 'what the runs count for, where no result says' },
-    { name: 'wait', summary: 'stay until they are done; exit status 1 failed, 4 lost or not run, 5 timed out' },
+    {
+      name: 'wait',
+      summary: 'stay until they are done; exit status 1 failed, 3 daemon gone, 4 lost or not run, 5 timed out',
+    },
     { name: 'timeout', value: 'TIME', summary: 'with --wait: how long at most, such as 2h; the runs stay' },
     { name: 'junit', value: 'FILE', summary: 'with --wait: write the outcome as JUnit XML' },
   ],
@@ -59,7 +63,7 @@ export const nexttest = defineCommand({
     return typed
   },
   async run(context, given) {
-    return { runs: (await request(context, given)).map((id) => ({ id })) }
+    return { runs: (await request(context, given)).map(({ id }) => ({ id })) }
   },
   stream: {
     contentType: linesType,
@@ -69,16 +73,23 @@ export const nexttest = defineCommand({
       const runs = await request(context, given)
       const encoder = new TextEncoder()
       const line = (value: unknown) => write(encoder.encode(`${JSON.stringify(value)}\n`))
-      const note = (text: string | undefined) =>
-        text === undefined ? write(encoder.encode('\n')) : line({ note: text })
-      const waited = await waitForRuns(context.daemon, runs, timeoutMs, note, signal)
+      const note: WaitNote = (text, part) =>
+        text === undefined ? write(encoder.encode('\n')) : line({ note: text, part })
+      const waited = await context.daemon.waitForRuns(runs, timeoutMs, note, signal)
       if (!signal.aborted) await line(waited)
     },
   },
   async keep(result, typed, client) {
     const { junit } = typed
     if (typeof junit !== 'string' || !isWaited(result)) return
-    await client.writeFile(junit, new TextEncoder().encode(junitOf(result)))
+    await client.writeFile(junit, new TextEncoder().encode(junitOf(result.runs, ['timed out', ''])))
+  },
+  async cutOff(parts, why, { junit }, client) {
+    const last = new Map(parts.flatMap((part) => v.parse(waitedPart, part)).map(({ group, run }) => [group, run]))
+    const runs = [...last.values()]
+    if (typeof junit === 'string' && runs.length > 0)
+      await client.writeFile(junit, new TextEncoder().encode(junitOf(runs, ['unknown', why])))
+    return formatStaying(runs)
   },
   exitStatus: (result) => (isWaited(result) ? exitOf(result) : 0),
 })
@@ -87,8 +98,8 @@ function isWaited(result: object): result is WaitedView {
   return 'timedOut' in result
 }
 
-/** Refuses before anything changed; ids of the runs in the order asked for, system by system. */
-async function request({ actor, daemon }: CallContext, given: Args): Promise<number[]> {
+/** Refuses before anything changed; the runs in the order asked for, system by system. */
+async function request({ actor, daemon }: CallContext, given: Args): Promise<AskedRun[]> {
   const { queries } = daemon.store
   const { version = null } = given
   if (version !== null) checkVersion(version)
@@ -101,7 +112,9 @@ async function request({ actor, daemon }: CallContext, given: Args): Promise<num
   const all = [...wanted.tests, ...wanted.suites.flatMap(({ expected }) => expected)]
   if (all.some((test) => !queries.findTest(test))) await daemon.tests.sync()
   return daemon.store.commit(actor, (tx) =>
-    selectSystems(tx, given.name).flatMap((system) => requestTests(tx, system.id, wanted, version)),
+    selectSystems(tx, given.name).flatMap((system) =>
+      requestTests(tx, system.id, wanted, version).map((run) => ({ ...run, system: system.name })),
+    ),
   )
 }
 
@@ -121,13 +134,14 @@ function parseTimeout(text: string): number {
   return ms
 }
 
-function junitOf({ runs, timedOut }: WaitedView): string {
+/** `open`: outcome and reason of runs that are not over. */
+function junitOf(runs: readonly RunView[], [outcome, why]: readonly [string, string]): string {
   return formatJunit(
     runs.map((run) => ({
       system: run.system,
       test: run.test,
-      outcome: run.state === 'done' && run.verdict !== null ? run.verdict : timedOut ? 'timed out' : standingOf(run),
-      reason: run.reason ?? '',
+      outcome: isOpen(run) ? outcome : standingOf(run),
+      reason: (isOpen(run) ? why : null) || (run.reason ?? ''),
       sentMs: run.sent === null ? null : Date.parse(run.sent),
       doneMs: run.done === null ? null : Date.parse(run.done),
     })),

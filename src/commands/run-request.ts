@@ -44,6 +44,7 @@ function getSuite(daemon: Daemon, name: string): readonly { readonly name: strin
     throw new Refusal('not-found', `Suite ${name} not defined: there is no file ${name}.suite in the tests folder`)
   }
   if ('fault' in suite) throw new Refusal('refused', suite.fault)
+  if (suite.length === 0) throw new Refusal('refused', `Suite ${name} has no test: ${name}.suite names none`)
   return suite
 }
 
@@ -67,7 +68,7 @@ export function requestRun(tx: Transaction, system: number, test: number, versio
 }
 
 /**
- * All of it for one system; ids of the runs. What suites expect is written down for the version asked for, else for the
+ * All of it for one system; the runs. What suites expect is written down for the version asked for, else for the
  * last one the system is known to have.
  */
 export function requestTests(
@@ -75,13 +76,13 @@ export function requestTests(
   system: number,
   { tests, suites }: RequestedTests,
   version: string | null,
-): number[] {
+): { readonly id: number; readonly test: string }[] {
   const idOf = (name: string): number => {
     const test = tx.findTest(name)
     if (!test) throw new Refusal('not-found', `Test name ${name} not defined`)
     return test.id
   }
-  const runs = tests.map((name) => requestRun(tx, system, idOf(name), version))
+  const runs = tests.map((test) => ({ id: requestRun(tx, system, idOf(test), version), test }))
   const counted = version ?? tx.versionOf(system)?.name
   if (counted === undefined) return runs
   for (const suite of suites) {

@@ -89,15 +89,20 @@ export function viewRun(daemon: Daemon, row: RunRow): RunView {
 
 /** What a suite expects and nothing has a result for. */
 export function viewMissing(system: string, test: string, version: string, suite: string): RunView {
+  return { ...viewNothing(system, test), version, verdict: 'missing', reason: `expected by the suite ${suite}` }
+}
+
+/** A run of which nothing is known yet. */
+export function viewNothing(system: string, test: string): RunView {
   const none = { info: 0, warning: 0, error: 0 }
   return {
     id: null,
     system,
     test,
-    version,
+    version: null,
     state: null,
-    verdict: 'missing',
-    reason: `expected by the suite ${suite}`,
+    verdict: null,
+    reason: null,
     attempt: 1,
     flaky: false,
     late: false,

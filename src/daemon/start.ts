@@ -39,6 +39,7 @@ import { collectDegradations } from './health.ts'
 import { createLater, listenLater } from './later.ts'
 import { closeServer, listenSocket, listenTcp, logRequests, reason } from './listeners.ts'
 import { createReach } from './reach.ts'
+import { waitForRuns } from './run-wait.ts'
 import type { Stoppable } from './stop.ts'
 import { identityOf, openTesting } from './testing.ts'
 import { createTransferLog, macOfName } from './transfer-log.ts'
@@ -128,6 +129,7 @@ async function start(
     webhooks: testing.webhooks,
     listeners,
     loaders: listAssets('loaders'),
+    waitForRuns: (asked, timeoutMs, note, signal) => waitForRuns(daemon, asked, timeoutMs, note, signal),
     neighbourIp: (mac) => neighbours.ipOf(mac),
     degraded: () => [...collectDegradations(store, profiles).faults, ...testing.faults(), ...trace.faults()],
     notices: () => collectDegradations(store, profiles).notices,

@@ -5,11 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
-import { type RunningDaemon, serve } from '../harness/executable.ts'
+import { executable, type RunningDaemon, serve } from '../harness/executable.ts'
 import { until as untilFound } from '../harness/process.ts'
 
 /** A busy machine does each of these in well under this. */
@@ -515,7 +516,89 @@ describe('commands', () => {
     assert.equal(late.status, 5)
     const { runs } = JSON.parse(late.stdout) as { runs: Run[] }
     assert.equal(runs[0]?.state, 'requested')
+    assert.equal(late.stderr, `run ${runs[0]?.id} requested\ntimed out: run ${runs[0]?.id} stays\n`)
     assert.equal((await daemon.run(['nexttest', system, 'smoke', '--timeout', '1s'])).status, 2)
+  })
+
+  test('nexttest --wait: runs that vanish with their system were not run: exit 4, a line, an error in JUnit', async () => {
+    const junit = join(daemon.dataDir, 'gone.xml')
+    await daemon.must('addsystem', 'vanishing', '10.9.9.9')
+    const waiting = daemon.run(['nexttest', 'vanishing', 'smoke', 'disk', '--wait', '--json', '--junit', junit])
+    await until('its runs wait', async () => (await results('vanishing')).length === 2)
+    await daemon.must('delsystem', 'vanishing')
+    const { status, stderr, stdout } = await waiting
+    assert.equal(status, 4)
+    assert.match(stderr, /^run \d+ vanishing smoke: cancelled, gone: its system was deleted$/m)
+    const { runs } = JSON.parse(stdout) as { runs: Run[] }
+    assert.deepEqual(
+      runs.map((run) => [run.system, run.test, run.state, run.verdict]),
+      [
+        ['vanishing', 'smoke', 'cancelled', null],
+        ['vanishing', 'disk', 'cancelled', null],
+      ],
+    )
+    const xml = readFileSync(junit, 'utf8')
+    assert.match(xml, /<testsuites tests="2" failures="0" errors="2"/)
+    assert.match(xml, /name="smoke"[\s\S]*<error message="cancelled: gone/)
+  })
+
+  test('nexttest --wait: an interrupt is 130, says which runs stay, and writes JUnit', async () => {
+    const junit = join(daemon.dataDir, 'interrupted.xml')
+    const words = ['nexttest', system, 'smoke', 'disk', '--wait', '--junit', junit, '--socket', daemon.ready.socket]
+    const child = spawn(executable, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let stderr = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
+    const ended = once(child, 'close')
+    await until('it says what was requested', async () => /^runs \d+-\d+ requested$/m.test(stderr))
+    child.kill('SIGINT')
+    assert.deepEqual(await ended, [130, null])
+    assert.match(stderr, /^interrupted: runs \d+-\d+ stay$/m)
+    const xml = readFileSync(junit, 'utf8')
+    assert.match(xml, /<testsuites tests="2" failures="0" errors="2"/)
+    assert.match(xml, /message="unknown: interrupted"/)
+  })
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    test(`nexttest --wait: ${signal} to the daemon is exit 3; JUnit has what is known, the runs stay`, async () => {
+      const other = await serve()
+      try {
+        writeFileSync(join(other.dataDir, 'tests', 'smoke.test'), 'echo\n')
+        await other.must('synctestnames')
+        await other.must('addsystem', 'm', '127.0.0.1')
+        const junit = join(other.dataDir, 'junit.xml')
+        const waiting = other.run(['nexttest', 'm', 'smoke', 'smoke', '--wait', '--junit', junit])
+        const states = async () => (await other.must('results', 'm')).split('\n').filter(Boolean).join()
+        await until('both wait', async () => (await states()).split('requested').length === 3)
+        const form = new FormData()
+        form.append('file', new Blob(['E: broken\n']), 'out')
+        assert.equal((await fetch(`${other.url}/upload/1/`, { method: 'POST', body: form })).status, 200)
+        await until('one is done', async () => /fail/.test(await states()))
+        if (signal === 'SIGTERM') await other.stop()
+        else await other.kill()
+        const { status, stderr } = await waiting
+        assert.equal(status, 3)
+        assert.match(stderr, /^runs 1-2 requested$/m)
+        assert.match(stderr, /^run 1 m smoke: fail$/m)
+        assert.match(stderr, /^the connection to the daemon broke: run 2 stays$/m)
+        const xml = readFileSync(junit, 'utf8')
+        assert.match(xml, /<testsuites tests="2" failures="1" errors="1"/)
+        assert.match(xml, /<error message="unknown: the connection to the daemon broke"/)
+      } finally {
+        await other.close()
+      }
+    })
+  }
+
+  test('a suite without a test is nothing to ask for: exit 1, one line, nothing requested', async () => {
+    writeFileSync(join(daemon.dataDir, 'tests', 'empty.suite'), '# later\n')
+    await daemon.must('synctestnames')
+    for (const words of [['@empty'], ['@empty', '--wait'], ['smoke', '@empty']]) {
+      const { status, stderr } = await daemon.run(['nexttest', system, ...words])
+      assert.deepEqual([status, stderr], [1, 'Suite empty has no test: empty.suite names none\n'])
+    }
+    assert.deepEqual(await results(system), [])
   })
 
   test('a quarantined test cannot be asked for, with file and line; its requested runs wait', async () => {

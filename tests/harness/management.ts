@@ -12,6 +12,7 @@ import type { Daemon } from '../../src/commands/daemon.ts'
 import type { Command } from '../../src/commands/definition.ts'
 import { commands } from '../../src/commands/index.ts'
 import { commandPath, userHeader } from '../../src/commands/wire.ts'
+import { waitForRuns } from '../../src/daemon/run-wait.ts'
 import { type Problem, refusalKinds } from '../../src/domain/errors.ts'
 import { createManagementApp, type ManagementApp, type ManagementOptions } from '../../src/http/app.ts'
 import { type Log, silentLog } from '../../src/log.ts'
@@ -82,6 +83,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     },
     listeners: { tftp: ['127.0.0.1:69'], http: ['127.0.0.1:8000'], socket: '/run/pxemngr.sock' },
     loaders: ['pxelinux.0'],
+    waitForRuns: (asked, timeoutMs, note, signal) => waitForRuns(daemon, asked, timeoutMs, note, signal),
     neighbourIp: (mac) => neighbours.get(mac),
     degraded: () => degraded,
     notices: () => [],
