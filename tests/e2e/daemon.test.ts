@@ -136,6 +136,14 @@ test('a port in use is one line that names it, exit 1', async (t) => {
   }
 })
 
+test('a data directory that is a file is one line that says so, exit 1', async (t) => {
+  const file = join(makeFolder(t), 'file')
+  writeFileSync(file, '')
+  const flags = ['--socket', `${file}.sock`, '--tftp', 'off', '--http', '127.0.0.1:0', '--data-dir', file]
+  const { status, line } = await refused(flags)
+  assert.deepEqual([status, line], [1, `data-dir ${file} is not a folder`])
+})
+
 test('an unknown key or bad value stops the start with one line that names it, exit 2', async (t) => {
   const dir = makeFolder(t)
   const file = join(dir, 'pxemngr.toml')
