@@ -111,6 +111,13 @@ function parseSetting(setting: Setting, folder: string): unknown {
   }
   if (!key.list) return parse(setting.texts[0] ?? '')
   const texts = setting.texts.flatMap((text) => (setting.split ? text.split(',').map((part) => part.trim()) : [text]))
+  // Nothing between brackets is easily a slip; off or the default of such a key has to be said.
+  if (texts.length === 0 && key.list.none !== 'none') {
+    throw new Refusal(
+      'usage',
+      `${setting.at}: ${key.name} = [] is not allowed: ${key.name} is ${key.kind.allowed}; write "${key.list.none}"`,
+    )
+  }
   if (texts.length === 0 || (texts.length === 1 && texts[0] === key.list.none)) return key.list.value
   if (texts.includes(key.list.none)) throw refuse(texts.join(','))
   return texts.map(parse)

@@ -6,8 +6,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { checkFolders } from './config/check.ts'
+import { checkFolders, refuseFiles } from './config/check.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
+import { getAccount } from './daemon/account.ts'
 import { startDaemon } from './daemon/start.ts'
 import { listenForSignals } from './daemon/stop.ts'
 import { Refusal } from './domain/errors.ts'
@@ -47,6 +48,9 @@ async function serve(argv: readonly string[]): Promise<number> {
   const log = createLog(loaded.config.logLevel, isatty(stderrDescriptor))
   for (const warning of loaded.warnings) log.warn(warning)
   if (loaded.check) {
+    const { user } = loaded.config
+    if (user !== null && process.getuid?.() === 0) getAccount(user)
+    refuseFiles(loaded.config)
     for (const warning of checkFolders(loaded.config)) log.warn(warning)
     return 0
   }

@@ -139,6 +139,12 @@ describe('values', () => {
     assert.deepEqual((await load(toml('tftp = "127.0.0.1:1,[::]:69"'))).config.tftp, both)
     assert.deepEqual((await load(toml('link-targets = ["/a,b"]'))).config.linkTargets, ['/a,b'])
     assert.deepEqual((await load(toml('link-targets = []'))).config.linkTargets, [])
+    for (const key of ['tftp', 'http', 'trusted-networks', 'webhook-allow']) {
+      await assert.rejects(
+        load(toml(`${key} = []`)),
+        new RegExp(`:1: ${key} = \\[\\] is not allowed: .* write "(off|default)"$`),
+      )
+    }
   })
 
   it('yes, no, true, false; a bare flag is yes', async () => {
@@ -183,11 +189,11 @@ describe('values', () => {
       },
       'max-upload': {
         good: [
-          ['0B', 0],
+          ['1B', 1],
           ['1KiB', 1024],
           ['10MiB', 10 * 2 ** 20],
         ],
-        bad: ['4', '4GB', '4 GiB', '-1B', '1e3B', '4gib', '9999999999999999GiB', ''],
+        bad: ['0B', '0KiB', '4', '4GB', '4 GiB', '-1B', '1e3B', '4gib', '9999999999999999GiB', ''],
       },
       'run-timeout': {
         good: [

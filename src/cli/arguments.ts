@@ -87,6 +87,7 @@ function findCommand(
 ): { form: Form | undefined; at: number[]; asked?: 'help' | 'version' } {
   let group: Word | undefined
   let asked: 'help' | 'version' | undefined
+  let lone: string | undefined
   for (let at = 0; at < argv.length; at++) {
     const text = argv[at] ?? ''
     if (isOption(text)) {
@@ -94,7 +95,13 @@ function findCommand(
       const option = findOption(globalOptions, name, text)
       if (!option) throw unknownOption(text, undefined, globalOptions)
       if (option.name === 'help' || option.name === 'version') asked = option.name
-      if (option.value !== undefined && value === undefined) at++
+      if (option.value !== undefined && value === undefined) {
+        at++
+        // Told where no command is left: the value may be what was meant to be one.
+        const next = argv[at]
+        const takes = `--${option.name} needs a value (${option.value})`
+        lone = next === undefined ? takes : `${takes} and took ${quote(next)} for it: no command is left`
+      }
       continue
     }
     if (text === '--') break
@@ -105,7 +112,7 @@ function findCommand(
     else throw unknownCommand(name, group, forms)
   }
   if (asked) return { form: undefined, at: [], asked }
-  throw group ? unknownCommand(group.text, group, forms) : new UsageError(mainUsage)
+  throw group ? unknownCommand(group.text, group, forms) : new UsageError(mainUsage, lone)
 }
 
 /** 0.8's line for a call without a command. */

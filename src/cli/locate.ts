@@ -32,9 +32,9 @@ export async function locate(global: Typed, io: Io): Promise<Located> {
   }
   const token = checkToken(typeof tokenFlag === 'string' ? tokenFlag : tokenVariable || undefined)
   if (typeof url === 'string') return { targets: [parseUrl(url, '--url')], token }
-  if (typeof socket === 'string') return { targets: [socketTarget(resolve(io.cwd, socket), '--socket')], token }
+  if (typeof socket === 'string') return { targets: [socketTarget(socket, '--socket', io.cwd)], token }
   if (urlVariable) return { targets: [parseUrl(urlVariable, 'PXEMNGR_URL')], token }
-  if (socketVariable) return { targets: [socketTarget(resolve(io.cwd, socketVariable), 'PXEMNGR_SOCKET')], token }
+  if (socketVariable) return { targets: [socketTarget(socketVariable, 'PXEMNGR_SOCKET', io.cwd)], token }
   const stateDir = userStateDir(io.env)
   const places = [await configuredSocket(io), systemSocket, stateDir && join(stateDir, socketName)]
   const paths = [...new Set(places.filter((path) => path !== undefined))]
@@ -55,10 +55,10 @@ async function configuredSocket(io: Io): Promise<string | undefined> {
   }
 }
 
-function socketTarget(path: string, from: string): Target {
+function socketTarget(path: string, from: string, cwd: string): Target {
   // node:net would cut the path at a NUL and connect to somebody else.
-  if (path.includes('\0')) throw new Refusal('usage', `${from} ${quote(path)} is no path`)
-  return { kind: 'socket', path }
+  if (path === '' || path.includes('\0')) throw new Refusal('usage', `${from} ${quote(path)} is no path`)
+  return { kind: 'socket', path: resolve(cwd, path) }
 }
 
 function parseUrl(text: string, from: string): Target {

@@ -77,7 +77,7 @@ export const results = defineCommand({
       ...typed,
       ...words('verdict'),
       ...words('state'),
-      ...(typeof limit === 'string' && /^\d{1,9}$/.test(limit) ? { limit: Number(limit) } : {}),
+      ...(typeof limit === 'string' && /^\d{1,15}$/.test(limit) ? { limit: Number(limit) } : {}),
     }
   },
   async run({ daemon }, wanted) {

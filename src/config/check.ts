@@ -1,12 +1,14 @@
 /**
  * What `serve --check` finds out beyond the form of the configuration: folders that cannot be read, a profile folder that
- * is not on a local disk, link targets that are not there. Warnings only: a folder may come with a later mount.
+ * is not on a local disk, link targets that are not there. Warnings, as a folder may come with a later mount; refused is
+ * what a start would refuse in any case: something else where a folder of ours has to be.
  *
  * A folder of the data directory that does not exist yet is no fault: the first start makes it.
  * Source: CONTRACT "Daemon", DESIGN "Speed" (profiles-dir belongs on a local disk), statfs(2) for the magic numbers.
  */
 import { accessSync, constants, statfsSync, statSync } from 'node:fs'
 import { quote } from '../domain/address.ts'
+import { Refusal } from '../domain/errors.ts'
 import type { Config } from './keys.ts'
 
 /** The questions asked of the disk, so that tests can answer them. */
@@ -37,14 +39,7 @@ const remoteFileSystems: Readonly<Record<number, string>> = {
 /** One line a finding; none: nothing to say. */
 export function checkFolders(config: Config, disk: Disk = localDisk): string[] {
   const warnings: string[] = []
-  const own = {
-    'data-dir': config.dataDir,
-    'profiles-dir': config.profilesDir,
-    'tests-dir': config.testsDir,
-    'results-dir': config.resultsDir,
-    'tftp-root': config.tftpRoot,
-  }
-  for (const [name, path] of Object.entries(own)) warnings.push(...checkFolder(disk, name, path, false))
+  for (const [name, path] of ownFolders(config)) warnings.push(...checkFolder(disk, name, path, false))
   for (const path of config.linkTargets) warnings.push(...checkFolder(disk, 'link-targets', path, true))
   const type = disk.fileSystemType(config.profilesDir)
   const remote = type === undefined ? undefined : remoteFileSystems[type]
@@ -54,6 +49,23 @@ export function checkFolders(config: Config, disk: Disk = localDisk): string[] {
     )
   }
   return warnings
+}
+
+/** Refuses (`refused`, as the start does) a file where a folder has to be. */
+export function refuseFiles(config: Config, disk: Disk = localDisk): void {
+  for (const [name, path] of ownFolders(config)) {
+    if (disk.look(path) === 'file') throw new Refusal('refused', `${name} ${path} is not a folder`)
+  }
+}
+
+function ownFolders(config: Config): [name: string, path: string][] {
+  return [
+    ['data-dir', config.dataDir],
+    ['profiles-dir', config.profilesDir],
+    ['tests-dir', config.testsDir],
+    ['results-dir', config.resultsDir],
+    ['tftp-root', config.tftpRoot],
+  ]
 }
 
 function checkFolder(disk: Disk, name: string, path: string, mustExist: boolean): string[] {

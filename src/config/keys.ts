@@ -213,7 +213,7 @@ export const keys: { readonly [F in keyof Config]: Key<Config[F]> } = {
     name: 'max-upload',
     help: 'an upload over it is refused (413)',
     defaultText: '4GiB',
-    kind: value.size,
+    kind: value.someSize,
     reload: true,
     fallback: () => 4 * 2 ** 30,
   },

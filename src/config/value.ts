@@ -105,6 +105,12 @@ export const size: Kind<number> = {
   },
 }
 
+/** Bytes, more than none. */
+export const someSize: Kind<number> = {
+  allowed: `${size.allowed} above 0`,
+  parse: (text) => size.parse(text) || undefined,
+}
+
 /** Milliseconds, more than none. */
 export const duration: Kind<number> = {
   allowed: durationAllowed,

@@ -6,7 +6,7 @@
  * dropped. Source: DESIGN "One process, four surfaces, three planes", CONTRACT "Daemon".
  */
 import { execFile } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { findAsset, getAsset, listAssets } from '../assets.ts'
@@ -275,10 +275,19 @@ function makeFolders(config: Config): boolean {
       accessSync(path, constants.R_OK | constants.X_OK)
     } catch (error) {
       if (existsSync(path) && error instanceof Error && 'code' in error && error.code === 'EROFS') continue
+      if (isNoFolder(path)) throw new Refusal('refused', `${key} ${path} is not a folder`, { cause: error })
       throw new Refusal('refused', `${key} ${path}: ${reason(error)}`, { cause: error })
     }
   }
   return isNew
+}
+
+function isNoFolder(path: string): boolean {
+  try {
+    return !statSync(path).isDirectory()
+  } catch {
+    return false // something else is wrong with it
+  }
 }
 
 /** First start: the default profile and test. What is there already is never touched. */

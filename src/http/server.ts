@@ -5,6 +5,7 @@
  * Binding, permissions of the socket file and closing are the daemon's.
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { answerBadRequests, refuseWithoutHost } from './bad-request.ts'
 import type { Surface } from './env.ts'
 import { continueWhenRead } from './unread.ts'
 
@@ -28,13 +29,16 @@ export function createHttpServer(
     headersTimeout: headersTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     requestTimeout: 0,
+    requireHostHeader: false, // answered below, in words
   })
+  answerBadRequests(server)
   if (surface === 'tcp') server.timeout = silenceMaxMs
   server.on('checkContinue', (incoming, outgoing) => {
     continueWhenRead(incoming, outgoing)
     server.emit('request', incoming, outgoing)
   })
   server.on('request', (incoming, outgoing) => {
+    if (refuseWithoutHost(incoming, outgoing)) return
     if (first?.(incoming, outgoing)) return
     listener(incoming, outgoing)
   })

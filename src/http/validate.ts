@@ -41,6 +41,37 @@ function describeIssue(issue: v.BaseIssue<unknown>): string {
     if (issue.expected === 'never') return `there is no argument ${quote(key)}`
     if (issue.received === 'undefined') return `the argument ${quote(key)} is missing`
   }
-  const expected = issue.expected ?? issue.requirement
-  return `${quote(key)} is ${issue.received}, allowed is ${expected === null ? 'another value' : String(expected)}`
+  const [is, allowed] = wordsOf(issue)
+  return `${quote(key)} ${is}, allowed is ${allowed}`
+}
+
+const typeWords: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  boolean: 'true or false',
+  array: 'a list',
+  strict_object: 'an object',
+  object: 'an object',
+  record: 'an object',
+  integer: 'a whole number',
+}
+
+/** What the value is, and what is allowed. */
+function wordsOf({ type, received, expected, requirement, message }: v.BaseIssue<unknown>): [string, string] {
+  const is = `is ${received === 'Array' ? 'a list' : received === 'Object' ? 'an object' : received}`
+  switch (type) {
+    case 'min_value':
+      return [is, `${requirement} or more`]
+    case 'max_value':
+      return [is, `${requirement} or less`]
+    case 'min_length':
+      return [received === '0' ? 'is empty' : `has a length of ${received}`, `a length of ${requirement} or more`]
+    case 'picklist':
+    case 'union':
+      return [is, (expected ?? 'another value').replace(/^\((.*)\)$/, '$1').replaceAll(' | ', ', ')]
+    case 'regex':
+      return [is, message] // words of the schema's own
+    default:
+      return [is, typeWords[type] ?? 'another form']
+  }
 }

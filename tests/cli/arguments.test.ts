@@ -149,7 +149,8 @@ describe('wrong usage is exit status 2 and names the form that was meant', () =>
     assert.match(fault('odd', 'x', '--long-value', '-v').message, /given as --long-value=X/)
     assert.match(fault('odd', 'x', '--long-value', '--').message, /needs a value/)
     assert.match(fault('odd', 'x', '--dry-run=yes').message, /--dry-run takes no value/)
-    fault('--socket')
+    assert.match(fault('--socket').message, /^--socket needs a value \(PATH\)$/)
+    assert.match(fault('--socket', 'odd').message, /^--socket needs a value \(PATH\) and took "odd" for it: no command/)
   })
   it('arguments too few and too many', () => {
     for (const argv of [['odd'], ['odd', 'a', 'b', 'c'], ['addsystem', 'a'], ['nextboot', 'a'], ['odd', '--']]) {

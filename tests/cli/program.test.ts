@@ -167,6 +167,10 @@ describe('which daemon', () => {
 })
 
 describe('refusals', () => {
+  it('an empty --socket is no path', async () => {
+    const ran = await run(['status', '--socket', ''])
+    assert.deepEqual([ran.status, ran.stderr.endsWith('\n--socket "" is no path\n')], [2, true], ran.stderr)
+  })
   it('are one line on stderr and exit status 1; with --json their problem document on stdout too', async () => {
     const text = problem('not-found', 'System x not defined')
     await withDaemon(answering(404, 'application/problem+json; charset=utf-8', text), async ({ socket }) => {

@@ -160,6 +160,24 @@ test('removeaddress takes all or none', async () => {
   assert.deepEqual(addressesOf('web01'), ['10.0.0.1'])
 })
 
+test('removeaddress of a selector takes each address from whoever of them has it, all or none, in one record', async () => {
+  await add('v1', mac, '10.0.0.1')
+  await add('v2', '10.0.0.1', '10.0.0.2')
+  await add('w1', '10.0.0.1')
+  const { seq } = m.store
+  const of = (name: string, ...addresses: string[]) => m.type('removeaddress', { name, addresses })
+  assert.deepEqual(await of('v*', '10.0.0.1', '10.0.0.9'), {
+    exit: 1,
+    stdout: '',
+    stderr: 'No system of "v*" has the address 10.0.0.9\n',
+  })
+  assert.deepEqual(await of('x*', '10.0.0.1'), { exit: 1, stdout: '', stderr: 'System x* not defined\n' })
+  assert.equal(m.store.seq, seq)
+  assert.deepEqual(await of('v[1-7]', '10.0.0.1', '10.0.0.2'), silent)
+  assert.equal(m.store.seq, seq + 1)
+  assert.deepEqual([addressesOf('v1'), addressesOf('v2'), addressesOf('w1')], [[mac], [], ['10.0.0.1']])
+})
+
 test('dpysystem prints the form of 0.8 to the byte', async () => {
   await add('s1', '00:1b:38:71:0a:b6', '10.66.6.10', '10.66')
   assert.equal(

@@ -136,6 +136,16 @@ test('a port in use is one line that names it, exit 1', async (t) => {
   }
 })
 
+test('a data directory that is a file is one line that says so, exit 1', async (t) => {
+  const file = join(makeFolder(t), 'file')
+  writeFileSync(file, '')
+  const flags = ['--socket', `${file}.sock`, '--tftp', 'off', '--http', '127.0.0.1:0', '--data-dir', file]
+  const { status, line } = await refused(flags)
+  assert.deepEqual([status, line], [1, `data-dir ${file} is not a folder`])
+  const checked = await refused(['--check', ...flags])
+  assert.deepEqual([checked.status, checked.line], [1, line])
+})
+
 test('an unknown key or bad value stops the start with one line that names it, exit 2', async (t) => {
   const dir = makeFolder(t)
   const file = join(dir, 'pxemngr.toml')
@@ -147,6 +157,8 @@ test('an unknown key or bad value stops the start with one line that names it, e
     ['htttp = "127.0.0.1:0"\n', ['htttp', 'http']],
     ['log-level = "loud"\n', ['log-level', 'loud', 'debug']],
     ['max-upload = "4 elephants"\n', ['max-upload']],
+    ['max-upload = "0B"\n', ['max-upload', '0B']],
+    ['tftp = []\n', ['tftp = []', 'off']],
     ['tftp-single-port = "perhaps"\n', ['tftp-single-port', 'perhaps']],
     ['http = [\n', [file]],
   ] as const) {
@@ -296,6 +308,8 @@ test('as root with `user` it binds first, then becomes that account', {
   const unknown = await refused(['--user', 'no-such-account', '--data-dir', join(makeFolder(t), 'd')])
   assert.equal(unknown.status, 2)
   assert.match(unknown.line, /no-such-account/)
+  const checked = await refused(['--check', '--user', 'no-such-account'])
+  assert.deepEqual([checked.status, checked.line], [2, unknown.line])
 })
 
 /** A network namespace of its own, as root, which an ordinary user can be in a user namespace. */
