@@ -386,6 +386,37 @@ describe('verdicts, deadlines, retries', () => {
     assert.equal((await get(`/progress/${other}/`)).headers.get('x-pxemngr-closed'), 'cancelled')
   })
 
+  test('progress is kept when its run is closed as lost, also after a restart; a running run shows it again', async () => {
+    const other = await serve()
+    let again: RunningDaemon | undefined
+    try {
+      const tests = join(other.dataDir, 'tests')
+      writeFileSync(join(tests, 'smoke.test'), '# pxemngr: timeout=1s grace=1s\necho\n')
+      writeFileSync(join(tests, 'long.test'), 'echo\n')
+      await other.must('synctestnames')
+      await other.must('addsystem', 'm', '127.0.0.1')
+      await other.must('nexttest', 'm', 'long', 'smoke')
+      const body = 'I: a\nE: b\nV: zz\nE: half'
+      const headers = { 'content-range': `bytes 0-${body.length - 1}/*` }
+      for (const run of [1, 2]) {
+        await fetch(`${other.url}/nexttest/`).then((answer) => answer.text())
+        assert.equal((await fetch(`${other.url}/progress/${run}/`, { method: 'POST', headers, body })).status, 200)
+      }
+      await other.kill()
+      again = await serve({ dataDir: other.dataDir })
+      const seen = async (run: number) => (await again?.json('show', String(run))) as Run
+      await until('the running one counts', async () => (await seen(1)).counts.error === 2)
+      assert.deepEqual([(await seen(1)).state, (await seen(1)).counts], ['running', { info: 1, warning: 0, error: 2 }])
+      await until('the other is lost', async () => (await seen(2)).verdict === 'lost')
+      const lost = await seen(2)
+      assert.deepEqual([lost.reason, lost.version, lost.counts], ['silent', 'zz', { info: 1, warning: 0, error: 2 }])
+      assert.equal(await again.must('log', '2'), body)
+    } finally {
+      await again?.close()
+      await other.close()
+    }
+  })
+
   test('extend moves the deadline later, never earlier; a bad time is 400, a closed run 409', async () => {
     const [run = 0] = await request('smoke')
     await fetchRun()
