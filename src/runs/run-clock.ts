@@ -6,6 +6,7 @@
  * not be seen. Source: RUNS "Verdicts", "Times", "Life of a run".
  */
 import type { TestFolder } from '../commands/daemon.ts'
+import { parseIp4 } from '../domain/address.ts'
 import type { Actor } from '../domain/event.ts'
 import type { KeptProgress } from '../domain/run.ts'
 import type { Log } from '../log.ts'
@@ -118,7 +119,10 @@ export function openRunClock(options: RunClockOptions): RunClock {
   }
 
   const systemsOf = (machine: BootSeen['machine'], systemId: number | undefined): Set<number> => {
-    const owners = machine.mac === undefined ? [] : store.queries.systemsWith(machine.mac).map(({ id }) => id)
+    // By its addresses too: a boot that `default` decided says nothing of the machine's own system.
+    const owners = [machine.mac, parseIp4(machine.ip ?? '')].flatMap((address) =>
+      address === undefined ? [] : store.queries.systemsWith(address).map(({ id }) => id),
+    )
     return new Set(systemId === undefined ? owners : [systemId, ...owners])
   }
 

@@ -322,6 +322,37 @@ describe('verdicts, deadlines, retries', () => {
     assert.deepEqual([(await show(run)).verdict, (await show(run)).late], ['pass', true])
   })
 
+  test('a boot over HTTP that only default decides loses the run that was sent: a machine known by IP', async () => {
+    await daemon.must('nextboot', 'default', 'local')
+    const [run = 0] = await request('smoke')
+    await fetchRun()
+    assert.equal((await get('/ipxe/', { method: 'HEAD' })).status, 200)
+    assert.equal((await show(run)).state, 'sent')
+    assert.equal((await get('/ipxe/', { headers: { 'user-agent': 'iPXE/1.21.1' } })).status, 200)
+    await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+  })
+
+  for (const [what, agent, paths] of [
+    ['lpxelinux.0', 'Syslinux/6.04', ['/boot/pxelinux.cfg/01-52-54-00-0b-00-07', '/boot/pxelinux.cfg/default']],
+    ['another loader', 'Wget/1.21', ['/boot/pxelinux.cfg/01-52-54-00-0b-00-07']],
+    ['iPXE', 'iPXE/1.21.1', ['/ipxe/52:54:00:0b:00:07']],
+  ] as const) {
+    test(`a boot over HTTP (${what}) of a machine known by MAC loses the run that was sent`, async () => {
+      const nic = `${system}-nic`
+      const mac = '52:54:00:0b:00:07'
+      await daemon.must('addsystem', nic, mac)
+      await daemon.must('nextboot', 'default', 'local')
+      if (what === 'another loader') await daemon.must('nextboot', nic, 'local')
+      await get(`/ipxe/${mac}`, { headers: { 'user-agent': 'iPXE/1.21.1' } })
+      await daemon.must('nexttest', nic, 'smoke')
+      const run = await fetchRun()
+      assert.equal((await show(run)).system, nic)
+      for (const path of paths) await get(path, { headers: { 'user-agent': agent } })
+      await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+      await daemon.must('delsystem', nic)
+    })
+  }
+
   test('three lost in a row make a system sick; a conclusive run heals it', async () => {
     for (let each = 0; each < 3; each++) {
       const [run = 0] = await request('short')
