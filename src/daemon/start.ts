@@ -146,6 +146,11 @@ async function start(
       transfers.configServed(name, decision, from)
       testing.booted({ mac: macOfName(name) ?? macAt(from.address), ip: from.address }, decision)
     },
+    onConfigSeen(name, decision, from) {
+      // Whatever asks at the machine's own address for its own configuration: it boots.
+      const mac = macOfName(name)
+      if (mac !== undefined && mac === macAt(from.address)) testing.booted({ mac, ip: from.address }, decision)
+    },
   })
   tftp = await openTftp(config, loaded, log, {
     resolve,
@@ -171,9 +176,9 @@ async function start(
     trusted: () => trusted,
     publicUrl,
     log,
-    onConfigServed(name, decision, peer) {
+    onConfigServed(name, decision, peer, mac) {
       transfers.httpStep(name, peer, decision)
-      testing.booted(identityOf(peer, macAt), decision)
+      testing.booted(mac === undefined ? identityOf(peer, macAt) : { ...identityOf(peer, macAt), mac }, decision)
     },
     onAnswered: (status) => answered.add(1, { status: `${Math.floor(status / 100)}xx` }),
     onAsked: ({ macs, ip, peer }, path) => testing.sign({ mac: macs[0], ip: ip ?? peer }, path),

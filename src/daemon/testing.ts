@@ -14,7 +14,7 @@ import { mountUploads } from '../http/uploads.ts'
 import type { Log } from '../log.ts'
 import { createHandout } from '../runs/handout.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
-import { createProgressReaders } from '../runs/progress.ts'
+import { createProgressReaders, readersMax } from '../runs/progress.ts'
 import { createResultFolder } from '../runs/result-files.ts'
 import { openRetention } from '../runs/retention.ts'
 import { openRunClock } from '../runs/run-clock.ts'
@@ -57,12 +57,13 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     return records.some(({ events }) => events.some((event) => event.type === 'run.uploaded' && event.run === run))
   })
   if (takenBack > 0) log.warn('uploads that were under way when the daemon ended are gone', { uploads: takenBack })
-  const progress = createProgressReaders(folder)
+  const turns = createTurns()
+  const progress = createProgressReaders(folder, turns)
   const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
-  const uploads = createUploads({ store, folder, progress, log, retriesOf, turns: createTurns() })
+  const uploads = createUploads({ store, folder, progress, log, retriesOf, turns })
   const { files, renderFaults } = tests
   const handout = createHandout({ store, files, lives, log, keepScript: folder.keepScript, renderFaults })
-  const clock = openRunClock({ store, lives, tests, log })
+  const clock = openRunClock({ store, lives, tests, progress, uploads, log })
   const retention = openRetention({
     store,
     folder,
@@ -71,6 +72,17 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
   })
   const webhooks = openWebhooks({ store, log, allow: () => config().webhookAllow })
   const space = createSpaceGuard(resultsDir, () => config().keepFree)
+  let isClosed = false
+  // In the background: machines are not kept waiting for it.
+  const recall = async (): Promise<void> => {
+    for (const { id } of store.queries.runs({ states: ['running'], limit: readersMax })) {
+      if (isClosed) return
+      await uploads
+        .alone(id, () => progress.read(id))
+        .catch((error: unknown) => log.warn('what a run had sent cannot be read', { run: id, error }))
+    }
+  }
+  void recall()
   return {
     tests,
     results: folder,
@@ -113,6 +125,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
         ensureSent: handout.ensureSent,
       }),
     async close() {
+      isClosed = true
       clock.close()
       retention.close()
       tests.close()

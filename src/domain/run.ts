@@ -28,6 +28,9 @@ export interface KeptResult {
   readonly sizeBytes: number
 }
 
+/** What had come as progress when a run was closed without a result. */
+export type KeptProgress = Pick<KeptResult, 'counts' | 'lines' | 'version'>
+
 export interface KeptLine {
   readonly kind: 'I' | 'W' | 'E'
   readonly text: string
@@ -93,8 +96,14 @@ export type RunEvent =
   | { readonly type: 'run.running'; readonly run: number }
   /** `deadline`: RFC 3339. */
   | { readonly type: 'run.extended'; readonly run: number; readonly deadline: string }
-  /** Closed without a result. */
-  | { readonly type: 'run.closed'; readonly run: number; readonly verdict: 'lost' | 'infra'; readonly reason: string }
+  /** Closed without a result; `progress` where some had come, absent in older journals. */
+  | {
+      readonly type: 'run.closed'
+      readonly run: number
+      readonly verdict: 'lost' | 'infra'
+      readonly reason: string
+      readonly progress?: KeptProgress
+    }
   /** `late`: after it had been closed. A second upload of a done run replaces the first. */
   | { readonly type: 'run.uploaded'; readonly run: number; readonly late: boolean; readonly result: KeptResult }
   | { readonly type: 'run.cancelled'; readonly run: number }

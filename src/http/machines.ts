@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { BlockList } from 'node:net'
-import { parseMac, quote } from '../domain/address.ts'
+import { type Mac, parseMac, quote } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
@@ -41,8 +41,8 @@ export interface MachineOptions {
   readonly trusted: () => BlockList
   readonly publicUrl: () => string | null
   readonly log: Log
-  /** iPXE was given its script: for the trace of boots. */
-  readonly onConfigServed?: (name: string, decision: Decision, peer: string) => void
+  /** iPXE was given its script: for the trace of boots. `mac`: its own, where it says so itself. */
+  readonly onConfigServed?: (name: string, decision: Decision, peer: string, mac: Mac | undefined) => void
   /** A machine asked for something by its own doing: a sign of life. */
   readonly onAsked?: (caller: Caller, path: string) => void
   /** Each answer of the raw way in: for the count of requests. */
@@ -129,10 +129,9 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
     const body = dialects.ipxe.render(boot.bytes, { profile, url: urlFor(request), mac })
     if (request.method === 'GET') {
       // A person's preview is no boot; iPXE itself is, and may sit behind a router where only it knows its MAC.
-      if (mac !== undefined && request.header('user-agent')?.startsWith('iPXE/')) {
-        callers.bootAddresses.saw(caller.peer, mac)
-      }
-      options.onConfigServed?.('ipxe', boot.decision, caller.peer)
+      const own = request.header('user-agent')?.startsWith('iPXE/') ? mac : undefined
+      if (own !== undefined) callers.bootAddresses.saw(caller.peer, own)
+      options.onConfigServed?.('ipxe', boot.decision, caller.peer, own)
     }
     return { status: 200, body }
   }

@@ -5,14 +5,19 @@
  * Source: RUNS "Life of a run" (retries), "Verdicts" (sick), "Commands" (webhooks: regressed and fixed compare with the
  * previous conclusive run of that system and test, retried attempts apart).
  */
-import type { KeptResult, WebhookKind } from '../domain/run.ts'
+import type { KeptProgress, KeptResult, WebhookKind } from '../domain/run.ts'
 import { isRetried, type Verdict, verdicts } from '../domain/verdict.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Transaction } from '../store/store.ts'
 
 export type Ending =
   | { readonly kind: 'uploaded'; readonly result: KeptResult }
-  | { readonly kind: 'closed'; readonly verdict: 'lost' | 'infra'; readonly reason: string }
+  | {
+      readonly kind: 'closed'
+      readonly verdict: 'lost' | 'infra'
+      readonly reason: string
+      readonly progress?: KeptProgress | undefined
+    }
 
 /** In a row, these make a system sick (RUNS). */
 const sickAfter = 3
@@ -23,7 +28,11 @@ export function concludeRun(tx: Transaction, run: RunRow, ending: Ending, retrie
   if (ending.kind === 'uploaded') {
     const late = run.state === 'done' && (run.late || !run.uploaded)
     tx.emit({ type: 'run.uploaded', run: run.id, late, result: ending.result })
-  } else tx.emit({ type: 'run.closed', run: run.id, verdict: ending.verdict, reason: ending.reason })
+  } else {
+    const { reason, progress } = ending
+    const closed = { type: 'run.closed', run: run.id, verdict: ending.verdict, reason } as const
+    tx.emit(progress ? { ...closed, progress } : closed)
+  }
   const isLast = tx.lastAttempt(run.group) === run.id
   const retried = isLast && run.state !== 'done' && isRetried(verdict) && run.attempt <= retries
   if (retried) {

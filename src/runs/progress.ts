@@ -2,44 +2,55 @@
  * What running tests have sent so far: appended to the run's log, and read at once, so that pages count along.
  *
  * Readers are kept for the runs that send; one that is not there (after a restart, or dropped) reads the file again at
- * the next piece. Source: RUNS "Machine URLs" (progress: its lines count at once).
+ * the next piece, when it is closed, and at start. Source: RUNS "Machine URLs" (progress: its lines count at once).
  */
 import type { ProgressView } from '../commands/daemon.ts'
-import { createResultReader, type ResultReader } from '../domain/result/reader.ts'
+import { createResultReader, type ResultReader, type ResultSummary } from '../domain/result/reader.ts'
 import type { ResultFolder } from './result-files.ts'
+import { readInTurns, type Turns } from './turns.ts'
 
 /** Runs whose lines are counted along, least recently heard of dropped: each takes some KB. */
-const readersMax = 2000
+export const readersMax = 2000
 /** Bytes read again in one go. */
 const againBytes = 1024 * 1024
 
 export interface ProgressReaders {
   /** Durable when it resolves. Only one piece of a run at a time. */
   append(run: number, at: number, bytes: Uint8Array): Promise<void>
+  /** All that came so far, from the file where memory does not have it; undefined: nothing. Not beside `append`. */
+  read(run: number): Promise<ResultSummary | undefined>
   view(run: number): ProgressView | undefined
   onProgress(run: number, listener: () => void): () => void
   /** The run is done: its upload counts from now on. */
   forget(run: number): void
 }
 
-export function createProgressReaders(folder: ResultFolder): ProgressReaders {
+export function createProgressReaders(folder: ResultFolder, turns: Turns): ProgressReaders {
   const readers = new Map<number, ResultReader>()
   const listeners = new Map<number, Set<() => void>>()
+  /** The reader of a run that has read the first `at` bytes: the one in memory, else a new one. */
+  const readerAt = async (run: number, at: number): Promise<ResultReader> => {
+    const known = readers.get(run)
+    const reader = known ?? createResultReader()
+    for (let from = known ? at : 0; from < at; from += againBytes) {
+      await readInTurns(turns, await folder.readProgress(run, from, Math.min(at, from + againBytes)), reader.push)
+    }
+    readers.delete(run)
+    readers.set(run, reader)
+    const [oldest] = readers.keys()
+    if (readers.size > readersMax && oldest !== undefined) readers.delete(oldest)
+    return reader
+  }
   return {
     async append(run, at, bytes) {
       await folder.appendProgress(run, at, bytes)
-      const reader = readers.get(run) ?? createResultReader()
-      if (!readers.has(run)) {
-        for (let from = 0; from < at; from += againBytes) {
-          reader.push(await folder.readProgress(run, from, Math.min(at, from + againBytes)))
-        }
-      }
-      readers.delete(run)
-      readers.set(run, reader)
+      const reader = await readerAt(run, at)
       reader.push(bytes)
-      const [oldest] = readers.keys()
-      if (readers.size > readersMax && oldest !== undefined) readers.delete(oldest)
       for (const listener of listeners.get(run) ?? []) listener()
+    },
+    async read(run) {
+      const sizeBytes = await folder.progressBytes(run)
+      return sizeBytes === 0 ? undefined : (await readerAt(run, sizeBytes)).summary()
     },
     view(run) {
       const summary = readers.get(run)?.summary()

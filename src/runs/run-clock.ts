@@ -6,12 +6,16 @@
  * not be seen. Source: RUNS "Verdicts", "Times", "Life of a run".
  */
 import type { TestFolder } from '../commands/daemon.ts'
+import { parseIp4 } from '../domain/address.ts'
 import type { Actor } from '../domain/event.ts'
+import type { KeptProgress } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import { concludeRun, type Ending } from './conclude.ts'
 import type { BootSeen, Life, Lives } from './life.ts'
+import type { ProgressReaders } from './progress.ts'
+import type { Uploads } from './uploads.ts'
 
 const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
 const lookMs = 1000
@@ -19,6 +23,8 @@ const lookMs = 1000
 const closedMax = 200
 /** Open runs of one system that a boot may concern. */
 const openMax = 1000
+
+type Closing = Extract<Ending, { kind: 'closed' }>
 
 export interface RunClock {
   /** ms; undefined where the run has no deadline. */
@@ -32,6 +38,9 @@ export interface RunClockOptions {
   readonly store: Store
   readonly lives: Lives
   readonly tests: Pick<TestFolder, 'times'>
+  /** What a run had sent is kept when it is closed. */
+  readonly progress: Pick<ProgressReaders, 'read' | 'forget'>
+  readonly uploads: Pick<Uploads, 'alone'>
   readonly log: Log
   readonly nowMs?: () => number
   /** For tests: looks only when asked. */
@@ -39,7 +48,7 @@ export interface RunClockOptions {
 }
 
 export function openRunClock(options: RunClockOptions): RunClock {
-  const { store, lives, tests, log } = options
+  const { store, lives, tests, progress, uploads, log } = options
   const now = options.nowMs ?? Date.now
   const readyMs = now()
   /** Boots that have been judged: machine → when the boot began. */
@@ -47,15 +56,32 @@ export function openRunClock(options: RunClockOptions): RunClock {
   let looking: Promise<void> = Promise.resolve()
 
   /** `still`: asked again in the record's own transaction, since what came before it in its batch counts. */
-  const close = async (run: RunRow, ending: Ending, still: (current: RunRow) => boolean): Promise<void> => {
-    try {
-      await store.commit(daemon, (tx) => {
+  const close = async (run: RunRow, ending: Closing, still: (current: RunRow) => boolean): Promise<void> => {
+    const commit = (whole: Closing) =>
+      store.commit(daemon, (tx) => {
         const current = tx.getRun(run.id)
         if (!current || !still(current)) return
-        concludeRun(tx, current, ending, current.retries ?? tests.times(run.test.name)?.retries ?? 0)
+        concludeRun(tx, current, whole, current.retries ?? tests.times(run.test.name)?.retries ?? 0)
       })
+    try {
+      // Only what runs has sent anything; a piece that is being written comes first.
+      if (run.state !== 'running') await commit(ending)
+      else await uploads.alone(run.id, async () => commit({ ...ending, ...(await sentBy(run)) }))
     } catch (error) {
       log.warn('a run could not be closed', { run: run.id, error })
+    }
+  }
+
+  const sentBy = async (run: RunRow): Promise<{ progress?: KeptProgress }> => {
+    try {
+      const summary = await progress.read(run.id)
+      progress.forget(run.id)
+      if (!summary) return {}
+      const { counts, lines, version } = summary
+      return { progress: { counts, lines, version } }
+    } catch (error) {
+      log.warn('what a run had sent cannot be read', { run: run.id, error })
+      return {}
     }
   }
 
@@ -93,7 +119,10 @@ export function openRunClock(options: RunClockOptions): RunClock {
   }
 
   const systemsOf = (machine: BootSeen['machine'], systemId: number | undefined): Set<number> => {
-    const owners = machine.mac === undefined ? [] : store.queries.systemsWith(machine.mac).map(({ id }) => id)
+    // By its addresses too: a boot that `default` decided says nothing of the machine's own system.
+    const owners = [machine.mac, parseIp4(machine.ip ?? '')].flatMap((address) =>
+      address === undefined ? [] : store.queries.systemsWith(address).map(({ id }) => id),
+    )
     return new Set(systemId === undefined ? owners : [systemId, ...owners])
   }
 

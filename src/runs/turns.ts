@@ -18,6 +18,18 @@ export interface Piece {
   next(): Promise<void>
 }
 
+/** Results are read in pieces of this before the clock is looked at. Bytes. */
+const readBytes = 2048
+
+/** Gives `chunk` to `push` in turns with everybody else. */
+export async function readInTurns(turns: Turns, chunk: Uint8Array, push: (piece: Uint8Array) => void): Promise<void> {
+  const piece = turns.begin()
+  for (let at = 0; at < chunk.length; at += readBytes) {
+    push(chunk.subarray(at, at + readBytes))
+    if (piece.isLong) await piece.next()
+  }
+}
+
 export function createTurns(): Turns {
   const waiting: (() => void)[] = []
   const round = (): void => {

@@ -17,7 +17,7 @@ import { concludeRun } from './conclude.ts'
 import type { IncomingFile } from './incoming.ts'
 import type { ProgressReaders } from './progress.ts'
 import type { ResultFolder } from './result-files.ts'
-import type { Turns } from './turns.ts'
+import { readInTurns, type Turns } from './turns.ts'
 
 /** Where a part's bytes go. */
 export interface PartSink {
@@ -54,22 +54,11 @@ export interface UploadsOptions {
 
 /** Uploads under way at once; each holds a connection, a file or two and some 100 KB. */
 const uploadsMax = 1000
-/** Results are read in pieces of this before the clock is looked at. Bytes. */
-const pieceBytes = 2048
 const attachmentNameMax = 255
 
 export function createUploads({ store, folder, progress, log, retriesOf, turns }: UploadsOptions): Uploads {
   const busy = new Map<number, Promise<unknown>>()
   let underWay = 0
-
-  /** Reads in turns with everybody else. */
-  const readPieces = async (chunk: Uint8Array, push: (piece: Uint8Array) => void): Promise<void> => {
-    const piece = turns.begin()
-    for (let at = 0; at < chunk.length; at += pieceBytes) {
-      push(chunk.subarray(at, at + pieceBytes))
-      if (piece.isLong) await piece.next()
-    }
-  }
 
   const alone = <T>(run: number, work: () => Promise<T>): Promise<T> => {
     const before = busy.get(run) ?? Promise.resolve()
@@ -153,7 +142,7 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
         return {
           async write(chunk) {
             await incoming.log.write(chunk)
-            await readPieces(chunk, fresh.push)
+            await readInTurns(turns, chunk, fresh.push)
           },
           end() {},
         }
@@ -166,7 +155,7 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
         return {
           async write(chunk) {
             await file.write(chunk)
-            if (junit) await readPieces(chunk, junit.push)
+            if (junit) await readInTurns(turns, chunk, junit.push)
           },
           async end() {
             await file.finish()

@@ -5,7 +5,7 @@
  * system's last known one) is worked out here, so that replay gives the same. Source: CONTRACT's RUNS.
  */
 import type { IdKind, RecordHead } from '../domain/event.ts'
-import type { KeptResult, RunEvent } from '../domain/run.ts'
+import type { KeptLine, KeptProgress, KeptResult, RunEvent } from '../domain/run.ts'
 import { lineRunsKept, runFlags } from './schema-runs.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
@@ -84,6 +84,7 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
         atMs,
       ])
       detail(database, event.run, 'reason', event.reason)
+      if (event.progress) keepProgress(database, event.run, atMs, event.progress, updateRun)
       return
     case 'run.uploaded':
       upload(database, head, event, updateRun)
@@ -206,12 +207,7 @@ function upload(
       ...(version === undefined ? [] : [version]),
     ],
   )
-  if (version !== undefined) {
-    database.run(
-      'UPDATE system SET version = ?1 WHERE id = (SELECT system FROM run WHERE id = ?2) AND version IS NOT ?1',
-      [version, run],
-    )
-  }
+  if (version !== undefined) countForSystem(database, run, version)
   keepDetail(database, run, result)
   database.run('DELETE FROM measurement WHERE run = ?', [run])
   for (const { name, value, unit } of result.measurements) {
@@ -221,6 +217,31 @@ function upload(
       value,
     ])
   }
+}
+
+/** Counts, first lines and version of what a run had sent when it was closed; the verdict stays what it was closed with. */
+function keepProgress(
+  database: Database,
+  run: number,
+  atMs: number,
+  { counts, lines, version: name }: KeptProgress,
+  updateRun: (run: number, set: string, values: readonly SqlValue[]) => void,
+): void {
+  updateRun(run, 'infos = ?, warnings = ?, errors = ?', [counts.info, counts.warning, counts.error])
+  if (name !== null) {
+    const version = versionId(database, name, atMs)
+    updateRun(run, 'version = ?', [version])
+    countForSystem(database, run, version)
+  }
+  keepLines(database, run, lines)
+}
+
+/** The system's last known version is this one. */
+function countForSystem(database: Database, run: number, version: number): void {
+  database.run(
+    'UPDATE system SET version = ?1 WHERE id = (SELECT system FROM run WHERE id = ?2) AND version IS NOT ?1',
+    [version, run],
+  )
 }
 
 /** Whether an earlier attempt of its group failed or was lost. */
@@ -256,9 +277,15 @@ function keepDetail(database: Database, run: number, result: KeptResult): void {
       [run, ...values],
     )
   }
-  const kept = list(lines.map(({ kind, line, text }) => [kind, line, text]))
-  if (kept === null) database.run('DELETE FROM run_line WHERE run = ?', [run])
-  else database.run('INSERT OR REPLACE INTO run_line (run, lines) VALUES (?, ?)', [run, kept])
+  keepLines(database, run, lines)
+}
+
+function keepLines(database: Database, run: number, lines: readonly KeptLine[]): void {
+  if (lines.length === 0) database.run('DELETE FROM run_line WHERE run = ?', [run])
+  else {
+    const kept = JSON.stringify(lines.map(({ kind, line, text }) => [kind, line, text]))
+    database.run('INSERT OR REPLACE INTO run_line (run, lines) VALUES (?, ?)', [run, kept])
+  }
   database.run('DELETE FROM run_line WHERE run <= (SELECT max(run) FROM run_line) - ?', [lineRunsKept])
 }
 

@@ -23,6 +23,8 @@ export interface TreeOptions {
   readonly onMacAsked?: (mac: Mac, from: Requester) => void
   /** A configuration was computed: for the trace of boots. */
   readonly onConfigServed?: (name: string, decision: Decision, from: Requester) => void
+  /** One was computed for a program that is no loader: a person's look, or a machine that boots by other means. */
+  readonly onConfigSeen?: (name: string, decision: Decision, from: Requester) => void
 }
 
 const errorNotFound = 1
@@ -53,7 +55,8 @@ export function createTree(options: TreeOptions): Resolve {
       steps: 'untold',
     })
     if (!answer.found) return refuse(errorNotFound, answer.hint)
-    if (!from.preview) options.onConfigServed?.(path, answer.decision, from)
+    const tell = from.preview ? options.onConfigSeen : options.onConfigServed
+    tell?.(path, answer.decision, from)
     return {
       kind: 'bytes',
       bytes: dialects.pxelinux.render(answer.bytes, {

@@ -347,6 +347,37 @@ describe('verdicts, deadlines, retries', () => {
     assert.deepEqual([(await show(run)).verdict, (await show(run)).late], ['pass', true])
   })
 
+  test('a boot over HTTP that only default decides loses the run that was sent: a machine known by IP', async () => {
+    await daemon.must('nextboot', 'default', 'local')
+    const [run = 0] = await request('smoke')
+    await fetchRun()
+    assert.equal((await get('/ipxe/', { method: 'HEAD' })).status, 200)
+    assert.equal((await show(run)).state, 'sent')
+    assert.equal((await get('/ipxe/', { headers: { 'user-agent': 'iPXE/1.21.1' } })).status, 200)
+    await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+  })
+
+  for (const [what, agent, paths] of [
+    ['lpxelinux.0', 'Syslinux/6.04', ['/boot/pxelinux.cfg/01-52-54-00-0b-00-07', '/boot/pxelinux.cfg/default']],
+    ['another loader', 'Wget/1.21', ['/boot/pxelinux.cfg/01-52-54-00-0b-00-07']],
+    ['iPXE', 'iPXE/1.21.1', ['/ipxe/52:54:00:0b:00:07']],
+  ] as const) {
+    test(`a boot over HTTP (${what}) of a machine known by MAC loses the run that was sent`, async () => {
+      const nic = `${system}-nic`
+      const mac = '52:54:00:0b:00:07'
+      await daemon.must('addsystem', nic, mac)
+      await daemon.must('nextboot', 'default', 'local')
+      if (what === 'another loader') await daemon.must('nextboot', nic, 'local')
+      await get(`/ipxe/${mac}`, { headers: { 'user-agent': 'iPXE/1.21.1' } })
+      await daemon.must('nexttest', nic, 'smoke')
+      const run = await fetchRun()
+      assert.equal((await show(run)).system, nic)
+      for (const path of paths) await get(path, { headers: { 'user-agent': agent } })
+      await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+      await daemon.must('delsystem', nic)
+    })
+  }
+
   test('three lost in a row make a system sick; a conclusive run heals it', async () => {
     for (let each = 0; each < 3; each++) {
       const [run = 0] = await request('short')
@@ -409,6 +440,37 @@ describe('verdicts, deadlines, retries', () => {
     const [other = 0] = await request('smoke')
     await daemon.must('cancel', String(other))
     assert.equal((await get(`/progress/${other}/`)).headers.get('x-pxemngr-closed'), 'cancelled')
+  })
+
+  test('progress is kept when its run is closed as lost, also after a restart; a running run shows it again', async () => {
+    const other = await serve()
+    let again: RunningDaemon | undefined
+    try {
+      const tests = join(other.dataDir, 'tests')
+      writeFileSync(join(tests, 'smoke.test'), '# pxemngr: timeout=1s grace=1s\necho\n')
+      writeFileSync(join(tests, 'long.test'), 'echo\n')
+      await other.must('synctestnames')
+      await other.must('addsystem', 'm', '127.0.0.1')
+      await other.must('nexttest', 'm', 'long', 'smoke')
+      const body = 'I: a\nE: b\nV: zz\nE: half'
+      const headers = { 'content-range': `bytes 0-${body.length - 1}/*` }
+      for (const run of [1, 2]) {
+        await fetch(`${other.url}/nexttest/`).then((answer) => answer.text())
+        assert.equal((await fetch(`${other.url}/progress/${run}/`, { method: 'POST', headers, body })).status, 200)
+      }
+      await other.kill()
+      again = await serve({ dataDir: other.dataDir })
+      const seen = async (run: number) => (await again?.json('show', String(run))) as Run
+      await until('the running one counts', async () => (await seen(1)).counts.error === 2)
+      assert.deepEqual([(await seen(1)).state, (await seen(1)).counts], ['running', { info: 1, warning: 0, error: 2 }])
+      await until('the other is lost', async () => (await seen(2)).verdict === 'lost')
+      const lost = await seen(2)
+      assert.deepEqual([lost.reason, lost.version, lost.counts], ['silent', 'zz', { info: 1, warning: 0, error: 2 }])
+      assert.equal(await again.must('log', '2'), body)
+    } finally {
+      await again?.close()
+      await other.close()
+    }
   })
 
   test('extend moves the deadline later, never earlier; a bad time is 400, a closed run 409', async () => {

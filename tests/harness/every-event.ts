@@ -180,6 +180,17 @@ const afterSnapshot: readonly (readonly [Actor, readonly Event[]])[] = [
   [operator, [{ type: 'system.released', system: 1 }]],
   [machine, [sent(7)]],
   [machine, [{ type: 'run.uploaded', run: 7, late: false, result: result('skip', null) }, queued(3, 'run.fixed')]],
+  [token, [request(9, 1, 2)]],
+  [machine, [sent(9)]],
+  [
+    daemon,
+    [
+      {
+        ...{ type: 'run.closed', run: 9, verdict: 'lost', reason: 'rebooted' },
+        progress: { counts: { info: 7, warning: 0, error: 2 }, lines: result('fail', null).lines, version: '4.2' },
+      },
+    ],
+  ],
   [operator, [{ type: 'version.kept', version: 1 }]],
   [operator, [{ type: 'log.removed', run: 1 }]],
   [operator, [{ type: 'run.removed', run: 7 }]],

@@ -183,7 +183,9 @@ function perform(tx: Transaction, { kind, pick }: RandomCommand): void {
     case 'close': {
       const run = pickRun(tx, pick, pick % 2 === 0 ? 'sent' : 'requested')
       const verdict = pick % 2 === 0 ? 'lost' : 'infra'
-      if (run) concludeRun(tx, run, { kind: 'closed', verdict, reason: `pick ${pick}` }, pick % 3)
+      const { counts, lines, version } = randomResult(pick)
+      const progress = pick % 4 === 0 ? { counts, lines, version } : undefined
+      if (run) concludeRun(tx, run, { kind: 'closed', verdict, reason: `pick ${pick}`, progress }, pick % 3)
       return
     }
     case 'end': {

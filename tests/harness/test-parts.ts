@@ -44,11 +44,12 @@ export async function openTestParts(store: Store, nowMs: () => number = Date.now
   const defaults = () => ({ timeoutMs: 86_400_000, bootMs: 7_200_000 })
   const tests = await openTests({ dir: testsDir, store, log: silentLog, defaults, watchMs: 3_600_000 })
   const folder = createResultFolder(resultsDir)
-  const progress = createProgressReaders(folder)
+  const turns = createTurns()
+  const progress = createProgressReaders(folder, turns)
   const lives = createLives()
   const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
-  const uploads = createUploads({ store, folder, progress, log: silentLog, retriesOf, turns: createTurns() })
-  const clock = openRunClock({ store, lives, tests, log: silentLog, nowMs, manual: true })
+  const uploads = createUploads({ store, folder, progress, log: silentLog, retriesOf, turns })
+  const clock = openRunClock({ store, lives, tests, progress, uploads, log: silentLog, nowMs, manual: true })
   const keep: TestParts['keep'] = { logsMs: null, resultsMs: null }
   const retention = openRetention({ store, folder, keep: () => keep, log: silentLog, nowMs })
   const webhooks = openWebhooks({ store, log: silentLog, allow: () => null })

@@ -133,6 +133,29 @@ test('a boot of its machine loses a run, of another machine or before it was sen
   assert.deepEqual(standing(run), ['done', 'lost', 'rebooted'])
 })
 
+test('what a run had sent is kept when it is lost: counts, first lines, version; a late upload replaces it', async () => {
+  const run = await request()
+  await send(run)
+  await at(() => store.commit(person, (tx) => tx.emit({ type: 'run.running', run })))
+  await parts.progress.append(run, 0, Buffer.from('I: a\nE: b\nV: zz\n'))
+  now += 40 * minute
+  await look()
+  assert.deepEqual(standing(run), ['done', 'lost', 'silent'])
+  assert.deepEqual([get(run).counts, get(run).version?.name], [{ info: 1, warning: 0, error: 1 }, 'zz'])
+  assert.deepEqual(
+    store.queries.getDetail(run).lines.map(({ kind, line, text }) => [kind, line, text]),
+    [
+      ['I', 1, 'a'],
+      ['E', 2, 'b'],
+    ],
+  )
+  const upload = await parts.uploads.begin(run)
+  const sink = await upload.beginLog()
+  await sink.write(Buffer.from('I: whole\n'))
+  await at(() => upload.keep(person))
+  assert.deepEqual([get(run).verdict, get(run).late, get(run).counts.error], ['pass', true, 0])
+})
+
 test('a loader that reads its configuration again is no second boot', async () => {
   boot(mac)
   now += 2000
