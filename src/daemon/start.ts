@@ -6,12 +6,13 @@
  * dropped. Source: DESIGN "One process, four surfaces, three planes", CONTRACT "Daemon".
  */
 import { execFile } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { findAsset, getAsset, listAssets } from '../assets.ts'
 import type { Daemon } from '../commands/daemon.ts'
 import { namesOf, viewRecord } from '../commands/record.ts'
+import { refuseFiles } from '../config/check.ts'
 import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from '../config.ts'
 import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
@@ -266,6 +267,7 @@ async function start(
 
 /** Makes the folders that are not there; whether the data directory is new. Refuses (exit 1) one that is unusable. */
 function makeFolders(config: Config): boolean {
+  refuseFiles(config)
   const isNew = !existsSync(join(config.dataDir, 'journal'))
   const folders: readonly (readonly [string, string, number])[] = [
     ['data-dir', config.dataDir, 0o755],
@@ -280,19 +282,10 @@ function makeFolders(config: Config): boolean {
       accessSync(path, constants.R_OK | constants.X_OK)
     } catch (error) {
       if (existsSync(path) && error instanceof Error && 'code' in error && error.code === 'EROFS') continue
-      if (isNoFolder(path)) throw new Refusal('refused', `${key} ${path} is not a folder`, { cause: error })
       throw new Refusal('refused', `${key} ${path}: ${reason(error)}`, { cause: error })
     }
   }
   return isNew
-}
-
-function isNoFolder(path: string): boolean {
-  try {
-    return !statSync(path).isDirectory()
-  } catch {
-    return false // something else is wrong with it
-  }
 }
 
 /** First start: the default profile and test. What is there already is never touched. */

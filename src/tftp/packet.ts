@@ -32,9 +32,9 @@ const ERROR_TEXT_MAX = 400
 
 export interface Request {
   readonly kind: 'rrq' | 'wrq'
-  /** Decoded as UTF-8, never empty; what a path may hold is checked by whoever opens one. */
+  /** Decoded as UTF-8; empty only until `request.ts` has refused that; what a path may hold is checked by whoever opens one. */
   readonly name: string
-  /** Lower case, as it came otherwise. */
+  /** Lower case, as it came otherwise; may be empty. */
   readonly mode: string
   /** Names in lower case, in the client's order, the first of each; values as they came. */
   readonly options: ReadonlyMap<string, string>
@@ -94,11 +94,11 @@ const WISH_BYTES_MAX = 256
 function parseRequest(message: Buffer): Request | undefined {
   if (message.length > REQUEST_MAX) return undefined
   const nameEnd = message.indexOf(0, 2)
-  if (nameEnd <= 2) return undefined
+  if (nameEnd < 0) return undefined
   const tail = message.toString('latin1', nameEnd + 1)
   let wish = wishes.get(tail)
   if (!wish) {
-    wish = parseWish(message)
+    wish = parseWish(message, nameEnd + 1)
     if (!wish) return undefined
     if (wishes.size >= WISHES_MAX) wishes.clear()
     if (tail.length <= WISH_BYTES_MAX) wishes.set(tail, wish)
@@ -111,13 +111,10 @@ function parseRequest(message: Buffer): Request | undefined {
   }
 }
 
-function parseWish(message: Buffer): Wish | undefined {
-  const { filename, mode } = codec.parse(message)
-  if (!filename || !mode) return undefined
+function parseWish(message: Buffer, modeAt: number): Wish | undefined {
+  const modeEnd = message.indexOf(0, modeAt)
+  if (modeEnd < 0) return undefined
   // One character a byte: the codec decodes 7 bits, which would turn AE AE AF into "../" and mangle UTF-8.
-  const modeAt = 2 + filename.length + 1
-  const modeEnd = modeAt + mode.length
-  if (modeEnd + 1 > message.length) return undefined
   const options = parseOptions(message, modeEnd + 1)
   return options && { mode: message.toString('latin1', modeAt, modeEnd).toLowerCase(), options }
 }

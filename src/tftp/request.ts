@@ -1,5 +1,5 @@
 /**
- * What is said to a request before anyone asks what its name means: writing and unknown modes are refused here.
+ * What is said to a request before anyone asks what its name means: writing, unknown modes and the empty name are refused here.
  *
  * Source: RFC 1350 §2 (modes), §5 (error codes), PROTOCOLS §1 "Packets".
  */
@@ -16,8 +16,10 @@ export function refuseRequest(request: Request): RequestRefusal | undefined {
     return { code: errorCodes.accessViolation, text: 'this server only sends files: writing is not allowed' }
   }
   if (request.mode !== 'octet' && request.mode !== 'netascii') {
-    return { code: errorCodes.illegalOperation, text: `mode ${request.mode}: only octet and netascii are known` }
+    const mode = request.mode === '' ? 'no mode' : `mode ${request.mode}`
+    return { code: errorCodes.illegalOperation, text: `${mode}: only octet and netascii are known` }
   }
+  if (request.name === '') return { code: errorCodes.illegalOperation, text: 'the request names no file' }
   return undefined
 }
 

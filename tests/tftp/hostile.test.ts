@@ -310,17 +310,15 @@ describe('the server after', () => {
     while (server.active() > 1) await sleep(5)
   })
 
-  test('an unparsable request, a packet of no kind and an empty datagram are met with silence', async (t) => {
+  test('silence for an unparsable request, a packet of no kind and an empty datagram; ERROR 4 without name or mode', async (t) => {
     const { port, records } = await startTestServer(t)
     const peer = await openPeer(t)
     for (const hex of [
       '',
       '00',
       '0001',
-      '00010000',
       '000178',
       '00017800',
-      '0001780000',
       '00017800006f00',
       '0009',
       '0004ffff',
@@ -334,11 +332,18 @@ describe('the server after', () => {
     await peer.silence(100)
     peer.send(formatRequest('wrq', 'x', 'octet'), port)
     assert.match((await peer.next()).packet.toString('latin1', 2), /^\0\x02/)
-    peer.send(formatRequest('rrq', 'x', 'mail'), port)
-    assert.match((await peer.next()).packet.toString('latin1', 2), /^\0\x04/)
+    for (const [name, mode] of [
+      ['x', 'mail'],
+      ['x', ''],
+      ['', 'octet'],
+      ['', ''],
+    ] as const) {
+      peer.send(formatRequest('rrq', name, mode), port)
+      assert.match((await peer.next()).packet.toString('latin1', 2), /^\0\x04[^\0]+\0$/, `${name} ${mode}`)
+    }
     assert.deepEqual(
       records.map(({ outcome }) => outcome),
-      ['refused', 'refused'],
+      Array.from({ length: 5 }, () => 'refused'),
     )
   })
 })
