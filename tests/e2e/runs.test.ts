@@ -372,6 +372,17 @@ describe('verdicts, deadlines, retries', () => {
     assert.equal((await daemon.run(['release', system])).status, 1)
   })
 
+  test('two files in the field "file": the last one is the log, and a note says so', async () => {
+    const [run = 0] = await request('smoke')
+    const form = new FormData()
+    form.append('file', new Blob(['E: first\n']), 'a.log')
+    form.append('file', new Blob(['I: second\n']), 'b.log')
+    assert.equal((await get(`/upload/${run}/`, { method: 'POST', body: form })).status, 200)
+    assert.equal(await daemon.must('log', String(run)), 'I: second\n')
+    const { verdict, notes } = await show(run)
+    assert.deepEqual([verdict, notes], ['pass', ['2 files came in the field "file": only the last one is kept']])
+  })
+
   test('a cancelled run refuses its upload with 409 and keeps the file aside', async () => {
     const [run = 0] = await request('smoke')
     await fetchRun()
@@ -497,6 +508,13 @@ describe('commands', () => {
     assert.equal((await daemon.run(['waive', again, '--why', 'x'])).status, 1)
     assert.equal((await daemon.run(['show', '999999'])).status, 1)
     assert.equal((await daemon.run(['log', again])).status, 1)
+  })
+
+  test('rerun of a run that is named twice makes one', async () => {
+    const [run = 0] = await request('smoke')
+    const made = await daemon.must('rerun', String(run), String(run))
+    assert.match(made, /^\d+\n$/)
+    assert.equal((await results(system)).length, 2)
   })
 
   test('compare tells regressions and fixed; an unknown version is exit 1', async () => {
