@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
@@ -667,6 +667,22 @@ describe('commands', () => {
     assert.match((await get('/nexttest/')).text, /sleep/)
     assert.equal((await show(run)).state, 'requested')
     script('quiet', 'echo\n')
+  })
+
+  test('a waiting run whose test file is gone says so: show, its page, status', async () => {
+    script('leaving', 'echo\n')
+    await daemon.must('synctestnames')
+    const [run = 0] = await request('leaving')
+    assert.equal((await show(run)).reason, null)
+    rmSync(join(daemon.dataDir, 'tests', 'leaving.test'))
+    await daemon.must('synctestnames')
+    assert.equal((await show(run)).reason, 'the test file leaving.test is missing')
+    assert.match((await get(`/test/${run}/`)).text, /the test file leaving\.test is missing/)
+    const { notices } = (await daemon.json('status')) as { notices: string[] }
+    assert.deepEqual(notices, [`test leaving has no file leaving.test any more: run ${run} waits for it`])
+    script('leaving', 'echo\n')
+    await daemon.must('synctestnames')
+    assert.equal((await show(run)).reason, null)
   })
 
   test('log -f follows what comes and ends with the run, without a line twice', async () => {
