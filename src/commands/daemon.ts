@@ -3,6 +3,7 @@
  */
 import type { Mac } from '../domain/address.ts'
 import type { ResultCase } from '../domain/run.ts'
+import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
 
@@ -78,6 +79,8 @@ export interface ResultFiles {
 export interface Runs {
   /** When this run is closed as lost (ms), the grace after a restart included; undefined if it has no deadline. */
   deadlineMs(run: number): number | undefined
+  /** What a run waits for that no machine can bring: its test file; null: nothing. */
+  waitsFor(run: RunRow): string | null
   /** Counts and first lines of what came as progress so far; undefined if nothing came. */
   progress(run: number): ProgressView | undefined
   /** Calls `listener` when progress of the run has come, until the returned function is called. */

@@ -22,8 +22,10 @@ export const rerun = defineCommand({
     { line: 'pxemngr rerun 4711 4712 --json', text: 'two, for programs' },
   ],
   prepare: typedRuns,
-  async run({ actor, daemon }, { runs }) {
+  async run({ actor, daemon }, { runs: named }) {
     const { queries } = daemon.store
+    // Named twice it is still one run.
+    const runs = [...new Set(named)]
     for (const run of runs) checkTest(daemon, getRun(queries, run).test.name)
     const made = await daemon.store.commit(actor, (tx) =>
       runs.map((run) => {

@@ -68,7 +68,7 @@ export function viewRun(daemon: Daemon, row: RunRow): RunView {
     version: row.version?.name ?? null,
     state: row.state,
     verdict: row.verdict,
-    reason: detail.reason,
+    reason: detail.reason ?? daemon.runs.waitsFor(row),
     attempt: row.attempt,
     flaky: row.flaky,
     late: row.late,

@@ -3,6 +3,7 @@
  */
 import type { ProfileFolder } from '../commands/daemon.ts'
 import { localProfile } from '../domain/boot.ts'
+import { waitingForFiles } from '../runs/waiting.ts'
 import type { Store } from '../store/store.ts'
 
 export interface Health {
@@ -27,5 +28,6 @@ export function collectDegradations(store: Store, profiles: ProfileFolder): Heal
     const more = systems > 1 ? ` and ${systems - 1} more` : ''
     faults.push(`profile ${profile} has no file: ${first}${more} boot local instead`)
   }
+  notices.push(...waitingForFiles(store))
   return { faults, notices }
 }

@@ -5,7 +5,6 @@
  * socket · ready. Nothing is answered before the state is whole; everything privileged is bound before the account is
  * dropped. Source: DESIGN "One process, four surfaces, three planes", CONTRACT "Daemon".
  */
-import { execFile } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
@@ -42,6 +41,7 @@ import { closeServer, listenSocket, listenTcp, logRequests, reason } from './lis
 import { createReach } from './reach.ts'
 import { waitForRuns } from './run-wait.ts'
 import type { Stoppable } from './stop.ts'
+import { notifySystemd } from './systemd.ts'
 import { identityOf, openTesting } from './testing.ts'
 import { createTransferLog, macOfName } from './transfer-log.ts'
 
@@ -345,12 +345,4 @@ async function openTftp(
 function tftpRefusal(error: unknown): Refusal {
   const text = error instanceof Error ? error.message : String(error)
   return new Refusal('refused', text, { cause: error })
-}
-
-/** Node has no Unix datagram sockets, so systemd's own program says it (sd_notify(3); `NotifyAccess=all`). */
-function notifySystemd(log: AdjustableLog): void {
-  if (!process.env['NOTIFY_SOCKET']) return
-  execFile('systemd-notify', ['--ready', '--status=serving'], (error) => {
-    if (error) log.warn('systemd could not be told that the daemon is ready', { error: error.message })
-  })
 }

@@ -23,6 +23,7 @@ import { openTests } from '../runs/test-registry.ts'
 import { openRunTokens } from '../runs/token.ts'
 import { createTurns } from '../runs/turns.ts'
 import { createUploads } from '../runs/uploads.ts'
+import { waitsFor } from '../runs/waiting.ts'
 import { openWebhooks } from '../runs/webhooks.ts'
 import type { Store } from '../store/store.ts'
 
@@ -88,6 +89,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     results: folder,
     runs: {
       deadlineMs: clock.deadlineMs,
+      waitsFor: (run) => waitsFor(store, run),
       progress: progress.view,
       onProgress: progress.onProgress,
       expire: retention.expire,

@@ -91,6 +91,7 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
     const attachments: { readonly name: string; readonly file: IncomingFile }[] = []
     const junits: { readonly name: string; readonly read: JunitRead }[] = []
     let reader: ResultReader | undefined
+    let logs = 0
 
     const keep = async (actor: Actor, whole: ResultReader): Promise<void> => {
       const before = store.queries.getRun(run)
@@ -98,8 +99,21 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
         await incoming.keepAside()
         throw new Refusal('refused', `run ${run} is ${before.state}: its result is kept aside`)
       }
-      const { verdict, reason, counts, lines, version, exit, cases, caseList, measurements, notes, sizeBytes } =
-        whole.summary()
+      const {
+        verdict,
+        reason,
+        counts,
+        lines,
+        version,
+        exit,
+        cases,
+        caseList,
+        measurements,
+        notes: said,
+        sizeBytes,
+      } = whole.summary()
+      // As in 0.8 the last one wins.
+      const notes = logs > 1 ? [`${logs} files came in the field "file": only the last one is kept`, ...said] : said
       const result: KeptResult = {
         ...{ verdict, reason, counts, lines, version, exit, cases, measurements, notes, sizeBytes },
         attachments: attachments.map(({ name, file }) => ({ name, sizeBytes: file.sizeBytes })),
@@ -136,6 +150,7 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
         return incoming.log.sizeBytes
       },
       async beginLog() {
+        logs += 1
         if (reader) await incoming.restart()
         const fresh = createResultReader()
         reader = fresh

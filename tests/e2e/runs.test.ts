@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
@@ -397,6 +397,17 @@ describe('verdicts, deadlines, retries', () => {
     assert.equal((await daemon.run(['release', system])).status, 1)
   })
 
+  test('two files in the field "file": the last one is the log, and a note says so', async () => {
+    const [run = 0] = await request('smoke')
+    const form = new FormData()
+    form.append('file', new Blob(['E: first\n']), 'a.log')
+    form.append('file', new Blob(['I: second\n']), 'b.log')
+    assert.equal((await get(`/upload/${run}/`, { method: 'POST', body: form })).status, 200)
+    assert.equal(await daemon.must('log', String(run)), 'I: second\n')
+    const { verdict, notes } = await show(run)
+    assert.deepEqual([verdict, notes], ['pass', ['2 files came in the field "file": only the last one is kept']])
+  })
+
   test('a cancelled run refuses its upload with 409 and keeps the file aside', async () => {
     const [run = 0] = await request('smoke')
     await fetchRun()
@@ -522,6 +533,13 @@ describe('commands', () => {
     assert.equal((await daemon.run(['waive', again, '--why', 'x'])).status, 1)
     assert.equal((await daemon.run(['show', '999999'])).status, 1)
     assert.equal((await daemon.run(['log', again])).status, 1)
+  })
+
+  test('rerun of a run that is named twice makes one', async () => {
+    const [run = 0] = await request('smoke')
+    const made = await daemon.must('rerun', String(run), String(run))
+    assert.match(made, /^\d+\n$/)
+    assert.equal((await results(system)).length, 2)
   })
 
   test('compare tells regressions and fixed; an unknown version is exit 1', async () => {
@@ -674,6 +692,22 @@ describe('commands', () => {
     assert.match((await get('/nexttest/')).text, /sleep/)
     assert.equal((await show(run)).state, 'requested')
     script('quiet', 'echo\n')
+  })
+
+  test('a waiting run whose test file is gone says so: show, its page, status', async () => {
+    script('leaving', 'echo\n')
+    await daemon.must('synctestnames')
+    const [run = 0] = await request('leaving')
+    assert.equal((await show(run)).reason, null)
+    rmSync(join(daemon.dataDir, 'tests', 'leaving.test'))
+    await daemon.must('synctestnames')
+    assert.equal((await show(run)).reason, 'the test file leaving.test is missing')
+    assert.match((await get(`/test/${run}/`)).text, /the test file leaving\.test is missing/)
+    const { notices } = (await daemon.json('status')) as { notices: string[] }
+    assert.deepEqual(notices, [`test leaving has no file leaving.test any more: run ${run} waits for it`])
+    script('leaving', 'echo\n')
+    await daemon.must('synctestnames')
+    assert.equal((await show(run)).reason, null)
   })
 
   test('log -f follows what comes and ends with the run, without a line twice', async () => {

@@ -14,6 +14,7 @@ import { openRunClock, type RunClock } from '../../src/runs/run-clock.ts'
 import { openTests, type Tests } from '../../src/runs/test-registry.ts'
 import { createTurns } from '../../src/runs/turns.ts'
 import { createUploads, type Uploads } from '../../src/runs/uploads.ts'
+import { waitsFor } from '../../src/runs/waiting.ts'
 import { openWebhooks } from '../../src/runs/webhooks.ts'
 import type { Store } from '../../src/store/store.ts'
 
@@ -68,6 +69,7 @@ export async function openTestParts(store: Store, nowMs: () => number = Date.now
       results: folder,
       runs: {
         deadlineMs: clock.deadlineMs,
+        waitsFor: (run) => waitsFor(store, run),
         progress: progress.view,
         onProgress: progress.onProgress,
         expire: retention.expire,

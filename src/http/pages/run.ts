@@ -101,7 +101,7 @@ export async function viewRunPage(
     id: run.id,
     chip,
     answerTone: run.verdict === 'fail' ? 'fail' : '',
-    answer: detail.reason === null ? '' : visible(detail.reason),
+    answer: visible(detail.reason ?? daemon.runs.waitsFor(run) ?? ''),
     marks: marksOf(run),
     waived: detail.waived === null ? '' : visible(detail.waived),
     system: { name: visible(run.system.name), href: `/system/${run.system.id}/` },
