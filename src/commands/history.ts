@@ -138,5 +138,7 @@ function concerns(daemon: Daemon, { events }: JournalRecord, systems: readonly n
 }
 
 function printEntry({ at, who, from, changes }: EntryView, out: Output): void {
-  for (const change of changes) out.line(`${at} ${who} (${from}) ${change}`)
+  // A machine that another speaks for may have no address that is known.
+  const by = from === '' ? who : `${who} (${from})`
+  for (const change of changes) out.line(`${at} ${by} ${change}`)
 }
