@@ -668,8 +668,8 @@ deliver() {
   uploaded_itself "$dir"
   case $? in
     0)
-      say "run $run: its script has uploaded the result itself"
       forget "$dir"
+      say "run $run: its script has uploaded the result itself"
       return 0
       ;;
     2) return 1 ;;
@@ -687,8 +687,10 @@ deliver() {
   case $code in
     200)
       if [ "$answer" = uploaded ]; then
-        say "run $run: uploaded, $(cat "$dir/status")"
+        # Forgotten first: whoever reads the line may end the loop.
+        uploaded=$(cat "$dir/status")
         forget "$dir"
+        say "run $run: uploaded, $uploaded"
         return 0
       fi
       say "run $run: this is no answer of pxemngr: $answer"
