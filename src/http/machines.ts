@@ -254,7 +254,14 @@ function answerRaw(
     const found = answer(rawRequest(incoming))
     if (found === undefined) return false
     if (found instanceof Promise) found.then(send).catch(fail)
-    else atTurnEnd(() => send(found))
+    else
+      atTurnEnd(() => {
+        try {
+          send(found)
+        } catch (error) {
+          fail(error)
+        }
+      })
   } catch (error) {
     fail(error)
   }

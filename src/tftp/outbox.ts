@@ -30,6 +30,12 @@ export class Outbox {
   readonly flush = (): void => {
     const due = this.#datagrams
     this.#datagrams = []
-    for (const { socket, packet, client } of due) socket.send(packet, client.port, client.address)
+    for (const { socket, packet, client } of due) {
+      try {
+        socket.send(packet, client.port, client.address)
+      } catch {
+        // Lost, as on any link: nobody above could catch it, and the others of this turn are not to wait.
+      }
+    }
   }
 }
