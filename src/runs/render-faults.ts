@@ -37,9 +37,13 @@ export function createRenderFaults(queries: Pick<Queries, 'countRuns'>, files: P
     if ('fault' in opened || opened.bytes !== fault.bytes) return false
     return queries.countRuns({ test: fault.test.id, system: fault.system, states: ['requested'] }) > 0
   }
-  const current = (): Fault[] => {
-    for (const [key, fault] of faults) if (!isCurrent(fault)) faults.delete(key)
-    return [...faults.values()]
+  /** Those that still hold, of these; the others are forgotten. */
+  function* current(isMeant: (fault: Fault) => boolean): Generator<Fault, void> {
+    for (const [key, fault] of faults) {
+      if (!isMeant(fault)) continue
+      if (isCurrent(fault)) yield fault
+      else faults.delete(key)
+    }
   }
 
   return {
@@ -51,11 +55,11 @@ export function createRenderFaults(queries: Pick<Queries, 'countRuns'>, files: P
       const [oldest] = faults.keys()
       if (faults.size > faultsMax && oldest !== undefined) faults.delete(oldest)
     },
-    find: (test, system) =>
-      faults.size === 0
-        ? undefined
-        : current().find((fault) => fault.test.name === test && (system === undefined || fault.system === system))
-            ?.text,
-    list: () => (faults.size === 0 ? [] : [...new Set(current().map(({ text }) => text))]),
+    find(test, system) {
+      const isMeant = (fault: Fault) => fault.test.name === test && (system === undefined || fault.system === system)
+      for (const { text } of current(isMeant)) return text
+      return undefined
+    },
+    list: () => [...new Set([...current(() => true)].map(({ text }) => text))],
   }
 }

@@ -137,17 +137,7 @@ export async function fillLab(site: Management, size: LabSize, nowMs = Date.now(
     }
     const run = request(ids[0] ?? 1)
     for (const system of ids.slice(1, 6)) request(system)
-    tx.emit({
-      type: 'run.sent',
-      run,
-      hash: '0'.repeat(64),
-      mac: null,
-      ip: '10.0.0.1',
-      boot: tx.at,
-      timeoutMs: 1_800_000,
-      graceMs: 300_000,
-      retries: 0,
-    })
+    send(tx, run)
     tx.emit({
       type: 'system.sick',
       system: ids[3] ?? 1,
@@ -196,17 +186,7 @@ function requestRun(
   const run = tx.nextId('run')
   tx.emit({ type: 'run.requested', run, system, test, attempt: 1, group: run, version })
   if (outcome === 'infra' || outcome === 'lost') return run
-  tx.emit({
-    type: 'run.sent',
-    run,
-    hash: '0'.repeat(64),
-    mac: null,
-    ip: '10.0.0.1',
-    boot: tx.at,
-    timeoutMs: 1_800_000,
-    graceMs: 300_000,
-    retries: 0,
-  })
+  send(tx, run)
   return run
 }
 
@@ -236,4 +216,10 @@ function logText(name: string, version: string, outcome: Outcome, value: number,
   if (outcome === 'skip') lines.push('X: 77')
   lines.push('I: caf\u00e9', '')
   return Buffer.from(lines.join('\n'), 'latin1')
+}
+
+/** As a machine gets it. */
+function send(tx: Transaction, run: number): void {
+  const times = { timeoutMs: 1_800_000, graceMs: 300_000 }
+  tx.emit({ type: 'run.sent', run, hash: '0'.repeat(64), mac: null, ip: '10.0.0.1', boot: tx.at, ...times, retries: 0 })
 }
