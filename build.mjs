@@ -23,6 +23,7 @@ import {
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { clientHalfPlugin } from './scripts/client-half.mjs'
 import { copyrightsDir, getLoaders, loadersDir, loadersList } from './scripts/loaders.mjs'
 import { install, projectDir, run, runtime } from './scripts/setup.mjs'
 
@@ -126,7 +127,7 @@ function filesBelow(...folders) {
 
 function stampOf(target, loaders) {
   const hash = createHash('sha256')
-  const files = [...filesBelow('src', 'templates', 'profiles'), 'package.json', 'package-lock.json', 'build.mjs']
+  const files = [...filesBelow('src', 'templates', 'profiles'), 'package.json', 'package-lock.json', 'build.mjs', 'scripts/client-half.mjs']
   for (const file of files)
     hash
       .update(`${file}\0`)
@@ -154,6 +155,7 @@ async function bundle() {
       // Names are for stack traces; in the client they would cost start time. Not `keepNames`, which names each closure
       // anew whenever it is made: a sixth of a small read.
       minifyIdentifiers: name === 'main',
+      plugins: name === 'main' ? [clientHalfPlugin] : [],
       legalComments: 'none',
       // Read by `src/source-maps.ts`, where a stack is asked for.
       sourcemap: name === 'daemon' ? 'external' : false,
