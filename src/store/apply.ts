@@ -206,18 +206,18 @@ function decideBoot(database: Database, head: RecordHead, event: Extract<Event, 
      AND id <= (SELECT id FROM decision WHERE system = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`,
     [system, decisionsKept],
   )
-  forget(database, 'system = ?', system)
-  forget(database, 'text IN (SELECT text FROM address WHERE system = ?)', system)
+  forget(database, 'remembered r WHERE r.system = ?', system)
+  forget(database, 'address a JOIN remembered r ON r.text = a.text WHERE a.system = ?', system)
 }
 
 /** The prefix system goes: its machines' IP addresses mean nothing without it, their MACs still do. */
 function forgetSystem(database: Database, system: number): void {
-  forget(database, `kind = 'ip' AND system = ?`, system)
+  forget(database, `remembered r WHERE r.kind = 'ip' AND r.system = ?`, system)
   database.run('UPDATE remembered SET system = NULL WHERE system = ?', [system])
 }
 
 function forget(database: Database, which: string, system: number): void {
-  for (const [place, kind] of database.all(`SELECT place, kind FROM remembered WHERE ${which}`, [system])) {
+  for (const [place, kind] of database.all(`SELECT r.place, r.kind FROM ${which}`, [system])) {
     database.run('DELETE FROM remembered WHERE place = ?', [place ?? null])
     count(database, String(kind), -1)
   }
