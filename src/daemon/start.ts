@@ -97,6 +97,7 @@ async function start(
     store,
     log,
     embeddedLocal: getAsset('profiles/local.prof'),
+    linkTargets: () => config.linkTargets,
   })
   closers.push(() => profiles.close())
   const testing = await openTesting(store, log, () => config)
