@@ -105,12 +105,19 @@ function bounded<T>(series: ReadonlyMap<string, unknown>, name: string, first: T
   return first
 }
 
+/** Labels that are given again and again as one object are put into words once. */
+const formatted = new WeakMap<Labels, string>()
+
 function formatLabels(labels: Labels): string {
-  return Object.entries(labels)
+  const known = formatted.get(labels)
+  if (known !== undefined) return known
+  const text = Object.entries(labels)
     .map(
       ([name, value]) => `${name}="${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`,
     )
     .join(',')
+  formatted.set(labels, text)
+  return text
 }
 
 function join(labels: string, more: string): string {

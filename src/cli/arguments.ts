@@ -140,6 +140,7 @@ function isOption(text: string): boolean {
   return text.startsWith('-') && text !== '-' && text !== '--'
 }
 
+/** `--name=value`, `-n=value`. */
 function splitOption(text: string): { name: string; value: string | undefined } {
   const equals = text.indexOf('=')
   const name = text.slice(0, equals < 0 ? undefined : equals)
@@ -177,7 +178,10 @@ function markWords(words: readonly string[], form: Form): MarkedWords {
   const options = [...commonOptions(form), ...form.options]
   const marked: MarkedWords = { positionals: [], values: [], switches: [] }
   for (let at = 0; at < words.length; at++) {
-    const text = words[at] ?? ''
+    const typed = words[at] ?? ''
+    // `-n5` is `-n=5`, where -n takes a value.
+    const glued = options.find(({ short, value }) => value && typed[1] === short && /^-\w[^=]/.test(typed))
+    const text = glued ? `-${glued.short}=${typed.slice(2)}` : typed
     if (text === '--') {
       marked.positionals.push(...words.slice(at + 1))
       break

@@ -52,10 +52,12 @@ function defaultId(tx: Transaction): number {
   return system
 }
 
-/** Refuses a profile that nobody registered, or whose file is gone; registers a file that appeared just now. */
+/** Refuses what may be no profile, what nobody registered, or whose file is gone; registers a file that appeared just now. */
 async function checkProfile(daemon: Daemon, profile: string): Promise<void> {
   const undefinedProfile = new Refusal('not-found', `Boot name ${profile} not defined`)
   if (nameFault(profile)) throw undefinedProfile
+  const refusal = daemon.profiles.refusal(profile)
+  if (refusal) throw new Refusal('refused', refusal)
   const present = daemon.profiles.names().includes(profile)
   if (!daemon.store.queries.findProfile(profile)) {
     if (!present) throw undefinedProfile

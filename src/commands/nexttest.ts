@@ -8,6 +8,7 @@ import * as v from 'valibot'
 import { durationAllowed, parseDuration } from '../domain/duration.ts'
 import { Refusal } from '../domain/errors.ts'
 import { formatJunit } from '../domain/junit-report.ts'
+import { defaultSystem } from '../domain/name.ts'
 import type { AskedRun, WaitNote } from './daemon.ts'
 import { type CallContext, defineCommand, linesType } from './definition.ts'
 import { expandTests, requestTests } from './run-request.ts'
@@ -106,6 +107,12 @@ async function request({ actor, daemon }: CallContext, given: Args): Promise<Ask
   if (given.timeout !== undefined) {
     if (given.wait !== true) throw new Refusal('usage', '--timeout goes with --wait')
     parseTimeout(given.timeout)
+  }
+  if (given.name === defaultSystem) {
+    throw new Refusal(
+      'refused',
+      'default is no machine: it stands for those that no system has, and nobody would run the test',
+    )
   }
   selectSystems(queries, given.name)
   const wanted = expandTests(daemon, given.tests)

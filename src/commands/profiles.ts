@@ -22,6 +22,8 @@ export const profiles = defineCommand({
         fault: v.nullable(v.string()),
       }),
     ),
+    /** Files that may be no profiles, and why: the reserved name, a link out of the folder. */
+    refused: v.array(v.strictObject({ name: v.string(), why: v.string() })),
   }),
   role: 'viewer',
   changes: false,
@@ -37,6 +39,7 @@ export const profiles = defineCommand({
         available: present.has(name),
         fault: daemon.profiles.fault(name) ?? null,
       })),
+      refused: daemon.profiles.refused(),
     }
   },
   print(result, out) {
@@ -44,5 +47,6 @@ export const profiles = defineCommand({
       if (available) out.line(name)
       if (available && fault !== null) out.note(`${name}: ${fault}`)
     }
+    for (const { name, why } of result.refused) out.note(`${name}: ${why}`)
   },
 })

@@ -23,10 +23,13 @@ export function collectDegradations(store: Store, profiles: ProfileFolder): Heal
     const fault = profiles.fault(name)
     if (fault !== undefined) faults.push(fault)
   }
+  const refused = profiles.refused()
+  faults.push(...refused.map(({ why }) => why))
   for (const { profile, systems, first } of store.queries.nextBootProfiles()) {
     if (there.has(profile) || profile === localProfile) continue
     const more = systems > 1 ? ` and ${systems - 1} more` : ''
-    faults.push(`profile ${profile} has no file: ${first}${more} boot local instead`)
+    const why = refused.some(({ name }) => name === profile) ? 'may not be served' : 'has no file'
+    faults.push(`profile ${profile} ${why}: ${first}${more} boot local instead`)
   }
   notices.push(...waitingForFiles(store))
   return { faults, notices }

@@ -43,12 +43,15 @@ import { waitForRuns } from './run-wait.ts'
 import type { Stoppable } from './stop.ts'
 import { notifySystemd } from './systemd.ts'
 import { identityOf, openTesting } from './testing.ts'
-import { createTransferLog, macOfName } from './transfer-log.ts'
+import { createTransferLog } from './transfer-log.ts'
 
 type AdjustableLog = ReturnType<typeof createLog>
 
 /** What runs may finish within this; `stop.ts` bounds the whole. */
 const graceMs = 2000
+
+/** Of the count of answers, by the first digit of their status. */
+const statusLabels = Array.from({ length: 6 }, (_, digit) => ({ status: `${digit}xx` }))
 
 /** A record with more events is logged by their number. */
 const changesNamedMax = 8
@@ -97,6 +100,7 @@ async function start(
     store,
     log,
     embeddedLocal: getAsset('profiles/local.prof'),
+    linkTargets: () => config.linkTargets,
   })
   closers.push(() => profiles.close())
   const testing = await openTesting(store, log, () => config)
@@ -143,13 +147,12 @@ async function start(
     url: ({ local, url }) => url ?? reach.urlFrom(local),
     lastMacOf: (address) => bootAddresses.macOf(address),
     onMacAsked: (mac, { address }) => bootAddresses.saw(address, mac),
-    onConfigServed(name, decision, from) {
-      transfers.configServed(name, decision, from)
-      testing.booted({ mac: macOfName(name) ?? macAt(from.address), ip: from.address }, decision)
+    onConfigServed(decision, from, mac) {
+      transfers.configServed(decision, from, mac)
+      testing.booted({ mac: mac ?? macAt(from.address), ip: from.address }, decision)
     },
-    onConfigSeen(name, decision, from) {
+    onConfigSeen(decision, from, mac) {
       // Whatever asks at the machine's own address for its own configuration: it boots.
-      const mac = macOfName(name)
       if (mac !== undefined && mac === macAt(from.address)) testing.booted({ mac, ip: from.address }, decision)
     },
   })
@@ -181,7 +184,7 @@ async function start(
       transfers.httpStep(name, peer, decision)
       testing.booted(mac === undefined ? identityOf(peer, macAt) : { ...identityOf(peer, macAt), mac }, decision)
     },
-    onAnswered: (status) => answered.add(1, { status: `${Math.floor(status / 100)}xx` }),
+    onAnswered: (status) => answered.add(1, statusLabels[Math.floor(status / 100)]),
     onAsked: ({ macs, ip, peer }, path) => testing.sign({ mac: macs[0], ip: ip ?? peer }, path),
   }
   const machines = createMachineUrls(machineOptions)

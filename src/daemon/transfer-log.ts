@@ -4,7 +4,7 @@
  * A configuration's decision is known when it is computed, its transfer when it has ended: the two are joined here by the
  * request they belong to. Source: DESIGN "State" (trace), CONTRACT "Command line" (`status`).
  */
-import { type Mac, macOfPath, parseMac } from '../domain/address.ts'
+import { type Mac, parseMac } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import type { Download } from '../http/download.ts'
@@ -17,7 +17,8 @@ const recentMax = 100
 const pendingMax = 5000
 
 export interface TransferLog {
-  configServed(name: string, decision: Decision, from: Requester): void
+  /** `mac`: that of the configuration's name, if it is named after one. */
+  configServed(decision: Decision, from: Requester, mac: Mac | undefined): void
   /** `from`: who asked, as `configServed` was told. */
   add(record: TransferRecord, from: Requester | undefined): void
   /** A machine was given its configuration over HTTP. */
@@ -33,10 +34,10 @@ export interface TransferLog {
 export function createTransferLog(trace: Trace): TransferLog {
   const ring: TransferRecord[] = []
   let next = 0
-  const pending = new Map<Requester, Decision>()
+  const pending = new Map<Requester, { readonly decision: Decision; readonly mac: Mac | undefined }>()
   return {
-    configServed(_name, decision, from) {
-      pending.set(from, decision)
+    configServed(decision, from, mac) {
+      pending.set(from, { decision, mac })
       if (pending.size <= pendingMax) return
       const [oldest] = pending.keys()
       if (oldest !== undefined) pending.delete(oldest)
@@ -44,11 +45,11 @@ export function createTransferLog(trace: Trace): TransferLog {
     add(record, from) {
       ring[next] = record
       next = (next + 1) % recentMax
-      const decision = from && pending.get(from)
-      if (from && decision) pending.delete(from)
+      const served = from && pending.get(from)
+      if (from && served) pending.delete(from)
       trace.step({
         at: record.startedMs,
-        mac: macOfPath(record.name) ?? macOfName(record.name),
+        mac: served ? served.mac : macOfName(record.name),
         ip: record.client,
         kind: 'tftp',
         name: record.name,
@@ -57,8 +58,8 @@ export function createTransferLog(trace: Trace): TransferLog {
         durationMs: record.durationMs,
         outcome: record.outcome,
         detail: record.detail,
-        profile: decision?.profile,
-        systemId: decision?.system?.id,
+        profile: served?.decision.profile,
+        systemId: served?.decision.system?.id,
       })
     },
     httpStep(name, peer, decision) {
@@ -77,14 +78,14 @@ export function createTransferLog(trace: Trace): TransferLog {
       })
     },
     downloaded({ from, ...step }) {
-      const decision = pending.get(from)
-      if (decision) pending.delete(from)
+      const served = pending.get(from)
+      if (served) pending.delete(from)
       const { name, startedMs, sizeBytes, sentBytes, durationMs, outcome, detail } = step
       trace.step({
         ...{ at: startedMs, mac: macOfName(name), ip: from.address, kind: 'http', name },
         ...{ sizeBytes, sentBytes, durationMs, outcome, detail },
-        profile: decision?.profile,
-        systemId: decision?.system?.id,
+        profile: served?.decision.profile,
+        systemId: served?.decision.system?.id,
         joins: from.preview,
       })
     },

@@ -117,6 +117,7 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
         mac: () => machine.macs[0] ?? '',
         ip: machine.ip ?? (machine === caller ? caller.peer : ''),
         url: () => urlFor(request),
+        steps: 'untold',
       },
     )
   }

@@ -23,7 +23,7 @@ import { type Caller, identifyCaller, isListed, isLoopback } from './caller.ts'
 import type { HttpApp, HttpContext } from './env.ts'
 import { headersOf, type MachineAnswer, text } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
-import { boundaryOf, MultipartFault, readMultipart } from './multipart.ts'
+import { boundaryOf, MultipartFault, type PartSink, readMultipart } from './multipart.ts'
 import { answerUnread, readBody } from './unread.ts'
 
 export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log'> {
@@ -32,7 +32,7 @@ export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'caller
   readonly uploads: Uploads
   readonly progress: ProgressReaders
   readonly lives: Lives
-  /** Read at each request. Bytes. */
+  /** Of the files of an upload together, and of a log that comes as progress. Read at each request. Bytes. */
   readonly maxUpload: () => number
   readonly space: SpaceGuard
   /** Records a run as sent whose machine acts before the connection told. */
@@ -46,6 +46,8 @@ const progressHeldMax = 64 * 1024 * 1024
 const extendMaxMs = 7 * 86_400_000
 /** Files beside the log. */
 const attachmentsMax = 100
+/** What a form has around its files, which do not count for it: heads and delimiters. Bytes. */
+const formMax = 256 * 1024
 
 export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   const { store, folder, lives } = options
@@ -104,7 +106,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
       })
     const announced = Number(c.req.header('content-length') ?? 0)
     const max = options.maxUpload()
-    if (announced > max) return text(413, `the upload is larger than ${max} bytes (max-upload)`)
+    if (announced > max + formMax) return text(413, tooLarge(max))
     const full = options.space.fault(announced)
     if (full !== undefined) return text(507, full)
     // Its record is synced while the body comes; nothing rests on it before the upload's own record, which is behind it.
@@ -137,23 +139,35 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
 
   async function receive(c: HttpContext, incoming: Upload, boundary: string, max: number): Promise<void> {
     const { space } = options
+    /** Of the whole form, and of what stands in its parts. */
     let received = 0
+    let content = 0
     let files = 0
     async function* counted(): AsyncGenerator<Uint8Array> {
       for await (const chunk of bodyOf(c)) {
+        // All but the last chunk has been read as a form by now.
+        if (received - content > formMax)
+          throw new Refusal('too-large', `the form around the files is larger than ${formMax} bytes`)
         received += chunk.length
-        if (received > max) throw new Refusal('too-large', `the upload is larger than ${max} bytes (max-upload)`)
         const full = space.fault(chunk.length)
         if (full !== undefined) throw new Refusal('disk-full', full)
         yield chunk
         space.written(chunk.length)
       }
     }
+    const counting = (sink: PartSink | undefined): PartSink => ({
+      write(bytes) {
+        content += bytes.length
+        if (content > max) throw new Refusal('too-large', tooLarge(max))
+        return sink?.write(bytes)
+      },
+      end: () => sink?.end(),
+    })
     await readMultipart(counted(), boundary, async ({ name, fileName, contentType }) => {
-      if (fileName === undefined) return undefined
+      if (fileName === undefined) return counting(undefined)
       files += 1
       if (files > attachmentsMax) throw new Refusal('invalid', `there are more than ${attachmentsMax} files`)
-      return name === 'file' ? incoming.beginLog() : incoming.beginAttachment(fileName, contentType)
+      return counting(await (name === 'file' ? incoming.beginLog() : incoming.beginAttachment(fileName, contentType)))
     })
   }
 
@@ -298,6 +312,10 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
       return answer(c, faultAnswer(error, c, run))
     }
   })
+}
+
+function tooLarge(max: number): string {
+  return `the upload is larger than ${max} bytes (max-upload)`
 }
 
 /** Why a run takes no more progress, for the loop of its machine: `uploaded`, `lost`, `cancelled` …; undefined while it does. */

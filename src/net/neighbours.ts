@@ -42,7 +42,7 @@ export interface NeighbourSource {
 const maxAgeMs = 1000
 /** One address that stays unknown must not make each of its requests read the table. */
 const rereadGapMs = 20
-/** Addresses so remembered; beyond it they are forgotten, which costs no more than a read each. */
+/** Addresses so remembered, of either kind; beyond it they are forgotten, which costs no more than a look each. */
 const missesMax = 1000
 /** `ip` takes some ms; a machine that waits longer is better known by what it booted with. */
 const ipTimeoutMs = 2000
@@ -56,11 +56,14 @@ export function createNeighbours(source: NeighbourSource = systemSource): Neighb
 
   /** Of the interfaces, as of the last read: no other address can be in the table. */
   let attached = new BlockList()
+  /** Addresses found to be on none of their networks, since the last read. */
+  const routed = new Set<Ip4>()
   /** When addresses were last looked for in vain. */
   const misses = new Map<Ip4, number>()
 
   function read(now: number): void {
     readAtMs = now
+    routed.clear()
     try {
       const subnets = source.attached()
       attached = new BlockList()
@@ -82,7 +85,11 @@ export function createNeighbours(source: NeighbourSource = systemSource): Neighb
     macOf(address) {
       refresh()
       const known = table.get(address)
-      if (known !== undefined || !attached.check(address, 'ipv4')) return known
+      if (known !== undefined || routed.has(address)) return known
+      if (!attached.check(address, 'ipv4')) {
+        if (routed.size < missesMax) routed.add(address)
+        return undefined
+      }
       // Its entry may be younger than the last read, however short ago that was: another machine may just have asked.
       const now = source.nowMs()
       const missedMs = misses.get(address)

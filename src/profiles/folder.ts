@@ -4,7 +4,8 @@
  * One `statSync` (inode, size, times in ns) decides whether the bytes kept from the last read still hold; bytes that
  * were read within 2 s of the file's last change are not kept, since a second write could leave the same times. A file
  * that cannot be read, or a template that does not compile, disables itself: `fault` says why, and machines get `local`
- * (the embedded one where that file is missing or bad too). What names mean to the state is `registry.ts`.
+ * (the embedded one where that file is missing or bad too). So does what may be no profile at all (`offered.ts`). What
+ * names mean to the state is `registry.ts`.
  * Source: CONTRACT "Command line" (profiles), DESIGN "Speed".
  */
 import {
@@ -20,6 +21,7 @@ import {
 import { join } from 'node:path'
 import { localProfile } from '../domain/boot.ts'
 import { nameFault } from '../domain/name.ts'
+import { createOffer } from './offered.ts'
 import { compileTemplate, isTemplate, type Template, TemplateFault } from './template.ts'
 
 /** A configuration is some KiB; more is a mistake, such as a kernel under the wrong name. */
@@ -61,10 +63,14 @@ export interface ProfileFiles {
   unservable(name: string): string | undefined
   /** As `unservable`, or how its last rendering failed. For people. */
   fault(name: string): string | undefined
-  /** Whether there is a file of that name now, good or bad. */
+  /** Whether there is a file of that name now, good or bad, that may be a profile. */
   has(name: string): boolean
-  /** Names whose file is there now, in folder order. */
+  /** Names whose file is there now and may be a profile, in folder order. */
   names(): string[]
+  /** Why what is called so may be no profile, whatever its file says; undefined if it may, or is not there. */
+  refusal(name: string): string | undefined
+  /** Files that are there and may be no profiles. */
+  refused(): { readonly name: string; readonly why: string }[]
 }
 
 interface Kept {
@@ -75,6 +81,8 @@ interface Kept {
   readonly lasting: boolean
   /** Turn of the event loop in which the file was looked at last. */
   seenIn: number | undefined
+  /** Those of the configuration with which it was read. */
+  readonly linkTargets: readonly string[]
 }
 
 type Content =
@@ -83,17 +91,19 @@ type Content =
 
 /**
  * `embeddedLocal`: bytes of the `local.prof` that ships. `now` in ms since the epoch. With `turn` (see `turn.ts`) a file
- * is looked at once a turn; without, at each call.
+ * is looked at once a turn; without, at each call. `linkTargets`: folders that links out of `dir` may lead to.
  */
 export function createProfileFiles(
   dir: string,
   embeddedLocal: Uint8Array,
   now: () => number = Date.now,
   turn?: () => number,
+  linkTargets: () => readonly string[] = () => noTargets,
 ): ProfileFiles {
   const kept = new Map<string, Kept>()
   const renderFaults = new Map<string, { readonly content: Content; readonly fault: string }>()
   const pathOf = (name: string) => join(dir, `${name}${profileSuffix}`)
+  const offer = createOffer(dir, linkTargets)
 
   function load(name: string): Content {
     const before = kept.get(name)
@@ -102,6 +112,8 @@ export function createProfileFiles(
     // A kept name was checked when it was read first.
     if (!before && nameFault(name) !== undefined) return { ok: false, fault: 'no such profile' }
     const path = before?.path ?? pathOf(name)
+    const reserved = offer.reserved(name)
+    if (reserved !== undefined) return { ok: false, fault: reserved }
     let stat: BigIntStats | undefined
     try {
       stat = statSync(path, { bigint: true, throwIfNoEntry: false })
@@ -113,15 +125,17 @@ export function createProfileFiles(
       kept.delete(name)
       return { ok: false, fault: `no file ${path}` }
     }
-    if (before?.lasting && sameFile(before.stat, stat)) {
+    const targets = linkTargets()
+    if (before?.lasting && before.linkTargets === targets && sameFile(before.stat, stat)) {
       before.seenIn = seenIn
       return before.content
     }
-    const read = readSmallFile(path, stat)
+    const read = readSmallFile(path, stat, (fd) => offer.outside(path, fd))
     // The same bytes as before keep their compiled template, and the fault of its last rendering.
     const content = before && sameBytes(before.content, read) ? before.content : compile(path, read)
     const lasting = BigInt(Math.round(now())) * 1_000_000n - later(stat.mtimeNs, stat.ctimeNs) > youngNs
-    kept.set(name, { path, stat, content, lasting, seenIn })
+    // A link may be turned, or its target moved into the folder, without the file's own times changing.
+    kept.set(name, { path, stat, content, lasting: lasting && typeof read !== 'string', seenIn, linkTargets: targets })
     return content
   }
 
@@ -166,10 +180,23 @@ export function createProfileFiles(
       renderFaults.delete(name)
       return undefined
     },
-    has: (name) => nameFault(name) === undefined && isFile(pathOf(name)),
-    names: () => profileNames(readdirSync(dir, { encoding: 'buffer' })).filter((name) => isFile(pathOf(name))),
+    has: (name) =>
+      nameFault(name) === undefined && isFile(pathOf(name)) && offer.refusal(name, pathOf(name)) === undefined,
+    names: () => there().filter((name) => offer.refusal(name, pathOf(name)) === undefined),
+    refusal: (name) => (nameFault(name) === undefined ? offer.refusal(name, pathOf(name)) : undefined),
+    refused: () =>
+      there().flatMap((name) => {
+        const why = offer.refusal(name, pathOf(name))
+        return why === undefined ? [] : [{ name, why }]
+      }),
+  }
+
+  function there(): string[] {
+    return profileNames(readdirSync(dir, { encoding: 'buffer' })).filter((name) => isFile(pathOf(name)))
   }
 }
+
+const noTargets: readonly string[] = []
 
 /** Entries of the folder → names of profiles; what cannot be a name (bare `.prof`, no UTF-8 …) is none. */
 export function profileNames(entries: readonly Buffer[], suffix = profileSuffix): string[] {
@@ -192,14 +219,23 @@ export function isFile(path: string): boolean {
   }
 }
 
-/** Bytes, or why there are none. A FIFO that takes the file's place in between is opened without waiting and refused. */
-export function readSmallFile(path: string, seen: BigIntStats): Uint8Array | string {
+/**
+ * Bytes, or why there are none. A FIFO that takes the file's place in between is opened without waiting and refused;
+ * `refuse` may look at what was opened.
+ */
+export function readSmallFile(
+  path: string,
+  seen: BigIntStats,
+  refuse?: (fd: number) => string | undefined,
+): Uint8Array | string {
   if (!seen.isFile()) return `${path} is not a regular file`
   let fd: number | undefined
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
     const stat = fstatSync(fd)
     if (!stat.isFile()) return `${path} is not a regular file`
+    const refused = refuse?.(fd)
+    if (refused !== undefined) return refused
     if (stat.size > sizeMaxBytes) return `${path} is larger than ${sizeMaxBytes} bytes`
     return readFileSync(fd)
   } catch (error) {

@@ -29,6 +29,8 @@ export interface ProfilesOptions {
   readonly log: Log
   /** Bytes of the `local.prof` that ships. */
   readonly embeddedLocal: Uint8Array
+  /** Folders that links out of `dir` may lead to; asked at each look. */
+  readonly linkTargets?: () => readonly string[]
   /** How often the folder is looked at; for tests. */
   readonly watchMs?: number
 }
@@ -36,7 +38,7 @@ export interface ProfilesOptions {
 /** Opens the folder (which must exist), registers what is in it, and goes on watching it until closed. */
 export async function openProfiles(options: ProfilesOptions): Promise<Profiles> {
   const { dir, store, log, watchMs } = options
-  const files = createProfileFiles(dir, options.embeddedLocal, Date.now, createTurn())
+  const files = createProfileFiles(dir, options.embeddedLocal, Date.now, createTurn(), options.linkTargets)
   let running = Promise.resolve()
 
   /** One at a time, so that each sees the records of the one before. */
@@ -50,7 +52,7 @@ export async function openProfiles(options: ProfilesOptions): Promise<Profiles> 
   }
 
   async function look(): Promise<{ registered: string[]; missing: string[] }> {
-    const registered = await presentNames(dir)
+    const registered = (await presentNames(dir)).filter((name) => files.refusal(name) === undefined)
     const present = new Set(registered)
     const known = store.queries.listProfiles()
     const changed =

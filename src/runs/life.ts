@@ -43,20 +43,29 @@ export interface Lives {
 
 /** Machines remembered, least recently heard of dropped. */
 const machinesMax = 20_000
+/** A machine heard of again within this keeps its place among the others: a boot is many requests in a second. */
+const samePlaceMs = 1000
 /**
  * A loader asks for its configuration several times within one boot (size probe, iPXE after PXELINUX, a second name):
  * configurations closer together than this are one boot.
  */
 export const oneBootMs = 20_000
 
+interface Placed extends Life {
+  /** `lastSignMs` of when it got its place in the order. */
+  readonly placedMs: number
+}
+
 export function createLives(): Lives {
-  const lives = new Map<string, Life>()
+  const lives = new Map<string, Placed>()
   const listeners: ((boot: BootSeen) => void)[] = []
   const keep = (life: Life) => {
     const key = keyOf(life.machine)
     if (key === undefined) return
-    lives.delete(key)
-    lives.set(key, life)
+    const placedMs = lives.get(key)?.placedMs
+    const stays = placedMs !== undefined && Math.abs(life.lastSignMs - placedMs) < samePlaceMs
+    if (!stays) lives.delete(key)
+    lives.set(key, { ...life, placedMs: stays ? placedMs : life.lastSignMs })
     if (lives.size <= machinesMax) return
     const [oldest] = lives.keys()
     if (oldest !== undefined) lives.delete(oldest)

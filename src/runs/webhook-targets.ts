@@ -10,6 +10,7 @@ import { lookup } from 'node:dns/promises'
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import type { Config } from '../config.ts'
 import { quote } from '../domain/address.ts'
+import { carriedIp4, mappedIp4 } from './carried-address.ts'
 
 export interface CheckedTarget {
   readonly url: URL
@@ -32,6 +33,10 @@ never.addSubnet('0.0.0.0', 8, 'ipv4')
 never.addAddress('::', 'ipv6')
 never.addAddress('::1', 'ipv6')
 never.addSubnet('fe80::', 10, 'ipv6')
+// Link-local and interface-local groups.
+never.addSubnet('224.0.0.0', 24, 'ipv4')
+never.addSubnet('ff01::', 16, 'ipv6')
+never.addSubnet('ff02::', 16, 'ipv6')
 
 /** Form only: undefined, or what is wrong with it. */
 export function parseWebhookUrl(text: string): URL | { readonly fault: string } {
@@ -75,25 +80,26 @@ function isHost(host: string, pattern: string): boolean {
     : name === pattern
 }
 
+/**
+ * Whether an address may be sent to. One that carries an IPv4 address through a gateway (NAT64, 6to4 …) is besides
+ * refused what that one is refused: the packet may come out at the gateway, or here, as IPv4.
+ */
 function isAllowed(given: string, allow: WebhookAllow): boolean {
-  // An IPv4 address in IPv6 clothes is that IPv4 address.
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(given)?.[1]
-  const address = mapped ?? hexMapped(given) ?? given
-  const family = isIPv4(address) ? 'ipv4' : 'ipv6'
-  if (allow === null) return !never.check(address, family)
-  const list = new BlockList()
-  for (const target of allow) {
-    if (!('network' in target)) continue
-    const { network } = target
-    list.addSubnet(network.address, network.prefixLength, network.family)
-  }
-  return list.check(address, family)
+  const address = mappedIp4(given) ?? given
+  const isListed = (ip: string) =>
+    allow === null ? !isNever(ip) : allowList(allow, familyOf(ip)).check(ip, familyOf(ip))
+  return isListed(address) && carriedIp4(address).every((ip) => !isNever(ip) || (allow !== null && isListed(ip)))
 }
 
-/** `::ffff:7f00:1`, as URL parsing writes it, → `127.0.0.1`. */
-function hexMapped(address: string): string | undefined {
-  const parts = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i.exec(address)
-  if (!parts) return undefined
-  const [high, low] = [Number.parseInt(parts[1] ?? '', 16), Number.parseInt(parts[2] ?? '', 16)]
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+const familyOf = (ip: string) => (isIPv4(ip) ? 'ipv4' : 'ipv6')
+const isNever = (ip: string) => never.check(ip, familyOf(ip))
+
+/** Of one family: a list of both would find IPv4 addresses in `::/0`. */
+function allowList(allow: NonNullable<WebhookAllow>, family: 'ipv4' | 'ipv6'): BlockList {
+  const list = new BlockList()
+  for (const target of allow) {
+    if (!('network' in target) || target.network.family !== family) continue
+    list.addSubnet(target.network.address, target.network.prefixLength, family)
+  }
+  return list
 }

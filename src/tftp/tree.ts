@@ -21,10 +21,10 @@ export interface TreeOptions {
   readonly lastMacOf: (address: string) => Mac | undefined
   /** A machine asked for its configuration by its MAC: it boots from this address. */
   readonly onMacAsked?: (mac: Mac, from: Requester) => void
-  /** A configuration was computed: for the trace of boots. */
-  readonly onConfigServed?: (name: string, decision: Decision, from: Requester) => void
+  /** A configuration was computed: for the trace of boots. `mac`: that of its name, if it is named after one. */
+  readonly onConfigServed?: (decision: Decision, from: Requester, mac: Mac | undefined) => void
   /** One was computed for a program that is no loader: a person's look, or a machine that boots by other means. */
-  readonly onConfigSeen?: (name: string, decision: Decision, from: Requester) => void
+  readonly onConfigSeen?: (decision: Decision, from: Requester, mac: Mac | undefined) => void
 }
 
 const errorNotFound = 1
@@ -35,7 +35,7 @@ const textMax = 200
 export function createTree(options: TreeOptions): Resolve {
   return (name, from) => {
     const asked = macOfPath(name)
-    if (asked !== undefined) return answer(name, { kind: 'mac', mac: asked, ip: ip4Of(from) }, from)
+    if (asked !== undefined) return answer({ kind: 'mac', mac: asked, ip: ip4Of(from) }, from)
     const path = cleanPath(name)
     if (path === undefined) return refuse(errorAccessViolation, 'the name leads out of the TFTP root')
     if (path === '') return refuse(errorNotFound, 'no file is named')
@@ -43,10 +43,10 @@ export function createTree(options: TreeOptions): Resolve {
     if (config === undefined) return { kind: 'file', path }
     const question = questionOf(config, from)
     if (question === undefined) return refuse(errorNotFound, unownedText(config))
-    return answer(path, question, from)
+    return answer(question, from)
   }
 
-  function answer(path: string, question: BootQuestion, from: Requester): Resolution {
+  function answer(question: BootQuestion, from: Requester): Resolution {
     if (question.kind === 'mac' && !from.preview) options.onMacAsked?.(question.mac, from)
     const answer = options.answerBoot(question, {
       mac: () => (question.kind === 'mac' ? question.mac : (options.lastMacOf(from.address) ?? '')),
@@ -55,14 +55,15 @@ export function createTree(options: TreeOptions): Resolve {
       steps: 'untold',
     })
     if (!answer.found) return refuse(errorNotFound, answer.hint)
+    const mac = question.kind === 'mac' ? question.mac : undefined
     const tell = from.preview ? options.onConfigSeen : options.onConfigServed
-    tell?.(path, answer.decision, from)
+    tell?.(answer.decision, from, mac)
     return {
       kind: 'bytes',
       bytes: dialects.pxelinux.render(answer.bytes, {
         profile: answer.decision.profile,
         url: '',
-        mac: question.kind === 'mac' ? question.mac : undefined,
+        mac,
       }),
     }
   }

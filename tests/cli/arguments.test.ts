@@ -79,6 +79,16 @@ describe('option values stay the text that was typed', () => {
     assert.deepEqual(parse('odd', 'x', '--long-value=1', '--long-value=2').typed, { first: 'x', 'long-value': '2' })
   })
 
+  it('the value of a short option may be glued to it', () => {
+    for (const value of ['1', '12', '-1', 'a=b', 'm', ' ', '\n', '007']) {
+      assert.deepEqual(parse('odd', 'x', `-m${value}`).typed, { first: 'x', many: [value] }, value)
+    }
+    assert.deepEqual(parse('odd', '-m', '1', '-m=2', '-m3', 'x').typed, { first: 'x', many: ['1', '2', '3'] })
+    assert.deepEqual(parse('odd', 'x', '-m=').typed, { first: 'x', many: [''] })
+    assert.deepEqual(parse('odd', '--', '-m1').typed, { first: '-m1' })
+    assert.match(fault('odd', 'x', '-n1').why ?? '', /^unknown option "-n1"/, 'a switch takes none')
+  })
+
   it('any text at all, as value and as argument', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (argument, value) => {

@@ -250,7 +250,10 @@ describe('an answer that is none', () => {
 })
 
 describe('output', () => {
-  const profiles = JSON.stringify({ profiles: [{ name: 'a', available: true, fault: 'a.prof:3: broken' }] })
+  const profiles = JSON.stringify({
+    profiles: [{ name: 'a', available: true, fault: 'a.prof:3: broken' }],
+    refused: [],
+  })
   it('data on stdout, words on stderr', async () => {
     await withDaemon(answering(200, json, profiles), async ({ socket }) => {
       const ran = await run(['profiles', '--socket', socket])

@@ -535,6 +535,23 @@ describe('commands', () => {
     assert.equal((await daemon.run(['log', again])).status, 1)
   })
 
+  test('-n 1, -n1, -n=1 and --limit 1 are one; what is no number is exit 2 and one line', async () => {
+    await request('smoke', 'plain')
+    const wanted = await daemon.must('results', system, '--limit', '1')
+    assert.equal(wanted.split('\n').length, 2)
+    for (const command of ['results', 'history']) {
+      const lines = new Set<string>()
+      for (const words of [['-n', '1'], ['-n1'], ['-n=1'], ['--limit', '1'], ['--limit=1']])
+        lines.add(await daemon.must(command, system, ...words))
+      assert.equal(lines.size, 1, command)
+      for (const words of [['-nx'], ['-n0'], ['-n-1'], ['-n='], ['-n1x'], ['-n']]) {
+        const { status, stdout, stderr } = await daemon.run([command, system, ...words])
+        assert.deepEqual([status, stdout], [2, ''], `${command} ${words.join()}`)
+        assert.match(stderr, /limit/)
+      }
+    }
+  })
+
   test('rerun of a run that is named twice makes one', async () => {
     const [run = 0] = await request('smoke')
     const made = await daemon.must('rerun', String(run), String(run))

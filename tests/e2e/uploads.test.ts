@@ -148,18 +148,52 @@ describe('limits', () => {
     })
   }
 
-  test('what is just as large as max-upload is taken, with its attachments', async () => {
+  test('a file just as large as max-upload is taken, whatever stands around it; one byte more is not', async () => {
+    const whole = Buffer.concat([...logOf(MiB)])
+    for (const length of [formOf(whole).length, undefined]) {
+      const [run = 0] = await site.request(1)
+      const request = length === undefined ? {} : { length }
+      assert.equal((await sendUpload(site.daemon.url, path(run), [formOf(whole)], request))?.status, 200)
+      assert.ok(site.log(run).equals(whole))
+      const [other = 0] = await site.request(1)
+      const more = formOf(Buffer.concat([whole, Buffer.from('x')]))
+      const refused = await sendUpload(
+        site.daemon.url,
+        path(other),
+        [more],
+        length === undefined ? {} : { length: length + 1 },
+      )
+      assertLine(refused, 413, /larger than 1048576 bytes \(max-upload\)/)
+      await assertUntouched(site, other)
+    }
+  })
+
+  test('a log and its attachments count together, fields that are no files too', async () => {
+    const half = Buffer.concat([...logOf(MiB / 2)])
+    const form = (second: Uint8Array, fileName?: string) =>
+      Buffer.concat([
+        ...[Buffer.from(partHead('file', 'out.log')), half, Buffer.from(`${partEnd}${partHead('more', fileName)}`)],
+        ...[second, Buffer.from(`${partEnd}${formEnd}`)],
+      ])
+    for (const fileName of ['dump.bin', undefined]) {
+      const [run = 0] = await site.request(1)
+      const good = form(Buffer.alloc(MiB / 2, 1), fileName)
+      assert.equal((await sendUpload(site.daemon.url, path(run), [good], { length: good.length }))?.status, 200)
+      const [other = 0] = await site.request(1)
+      const bad = form(Buffer.alloc(MiB / 2 + 1, 1), fileName)
+      assertLine(await sendUpload(site.daemon.url, path(other), [bad], { length: bad.length }), 413, /max-upload/)
+      await assertUntouched(site, other)
+    }
+  })
+
+  test('a form that is all head or epilogue has a limit of its own', async () => {
     const [run = 0] = await site.request(1)
-    const around = formOf('').length
-    const whole = Buffer.concat([...logOf(MiB - around)])
-    assert.equal((await sendUpload(site.daemon.url, path(run), [formOf(whole)], { length: MiB }))?.status, 200)
-    assert.ok(site.log(run).equals(whole))
-    const [other = 0] = await site.request(1)
-    assertLine(
-      await sendUpload(site.daemon.url, path(other), [formOf(whole), 'x'], { length: MiB + 1 }),
-      413,
-      /max-upload/,
-    )
+    const endless = function* () {
+      yield formOf('I: x\n')
+      for (let at = 0; at < 40; at++) yield Buffer.alloc(MiB, 0x20)
+    }
+    assertLine(await sendUpload(site.daemon.url, path(run), endless(), {}), 413, /form around the files/)
+    await assertUntouched(site, run)
   })
 
   test('Expect: 100-continue, as curl sends it: told to go on only where the upload is taken', async () => {

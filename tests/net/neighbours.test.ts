@@ -98,6 +98,18 @@ describe('the neighbour table', () => {
     assert.equal(neighbours.macOf('10.77.0.99' as Ip4), mac)
   })
 
+  it('an address behind a router is looked at anew when an interface with its network has come up', () => {
+    let networks = attached
+    const { state, neighbours } = source({ attached: () => networks })
+    const later = '192.0.2.7' as Ip4
+    assert.equal(neighbours.macOf(later), undefined)
+    networks = [...attached, { device: 'eth1', address: '192.0.2.1', prefixLength: 24 }]
+    state.text += line(later, mac, { device: 'eth1' })
+    assert.equal(neighbours.macOf(later), undefined, 'within the second it is what was found')
+    state.nowMs += 1000
+    assert.equal(neighbours.macOf(later), mac)
+  })
+
   it('M1: finds the IP of a MAC, in lower case as Linux prints it', () => {
     const { state, neighbours } = source()
     state.text = header + line(ip)

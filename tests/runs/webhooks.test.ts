@@ -191,14 +191,52 @@ test('by default everything but loopback, link-local and "this host" may be sent
     '[fe80::1]',
     '[::ffff:127.0.0.1]',
     '[::ffff:a9fe:a9fe]',
+    '[0:0:0:0:0:ffff:7f00:1]',
+    '[ff02::1]',
+    '224.0.0.251',
     'localhost',
   ]) {
     const target = await checkTarget(`http://${host}/`, null)
     assert.ok('fault' in target, host)
   }
-  for (const host of ['10.0.0.1', '192.0.2.1', '[2001:db8::1]']) {
+  for (const host of ['10.0.0.1', '192.0.2.1', '[2001:db8::1]', '[fc00::1]', '[::ffff:192.0.2.1]']) {
     assert.ok('addresses' in (await checkTarget(`http://${host}/`, null)), host)
   }
+})
+
+test('an IPv6 address that carries a forbidden IPv4 address is forbidden too, whichever way it carries it', async () => {
+  const carrying = {
+    '64:ff9b::7f00:1': '64:ff9b::c000:201',
+    '64:ff9b::169.254.169.254': '64:ff9b::10.0.0.1',
+    '64:ff9b:1::7f00:1': '64:ff9b:1::c000:201',
+    '64:ff9b:1:7f00:0:100::': '64:ff9b:1:c000:2:100::',
+    '64:ff9b:1:7f:0:1::': '64:ff9b:1:c0:0:201::',
+    '64:ff9b:1:c000:7f:0:100:0': '64:ff9b:1:c000:c0:2:100:0',
+    '2002:7f00:1::': '2002:c000:201::1',
+    '2002:a9fe:a9fe::1': '2002:a00:1::1',
+    '2001:0:7f00:1::3fff:fdfe': '2001:0:c000:201::3fff:fdfe',
+    '2001:0:c000:201::80ff:fffe': '2001:0:c000:201:0:ffff:3fff:fdfe',
+    '::127.0.0.1': '::192.0.2.1',
+    '::ffff:0:127.0.0.1': '::ffff:0:192.0.2.1',
+    '2001:db8::5efe:127.0.0.1': '2001:db8::5efe:192.0.2.1',
+    '2001:db8::200:5efe:127.0.0.1': '2001:db8::200:5efe:192.0.2.1',
+  }
+  for (const [forbidden, good] of Object.entries(carrying)) {
+    const target = await checkTarget(`http://[${forbidden}]:9/hook`, null)
+    assert.ok('fault' in target, forbidden)
+    assert.match(target.fault, /may not be sent to/)
+    assert.ok('addresses' in (await checkTarget(`http://[${good}]/`, null)), good)
+  }
+})
+
+test('webhook-allow of IPv6 opens no forbidden IPv4 address by the way, one that names it does', async () => {
+  const all6 = { network: { address: '::', prefixLength: 0, family: 'ipv6' } } as const
+  const host = 'http://[64:ff9b::7f00:1]/'
+  assert.ok('fault' in (await checkTarget(host, [all6])))
+  assert.ok('addresses' in (await checkTarget('http://[64:ff9b::c000:201]/', [all6])))
+  assert.ok('addresses' in (await checkTarget(host, [all6, ...(loopback ?? [])])))
+  assert.ok('fault' in (await checkTarget('http://127.0.0.1/', [all6])), 'IPv6 only')
+  assert.ok('fault' in (await checkTarget(host, loopback)), 'the address itself has to be allowed too')
 })
 
 test('webhook-allow is all there is where it is set: networks, hosts, and what is below a host', async () => {

@@ -17,7 +17,7 @@ let dir: string
 let store: MemoryStore
 let resolve: Resolve
 let asked: [Mac, string][]
-let served: [string, string][]
+let served: [string | undefined, string][]
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'pxemngr-tree-'))
@@ -30,7 +30,7 @@ beforeEach(() => {
     url: ({ local }) => `http://${local}:8000`,
     lastMacOf: store.queries.lastMacOf,
     onMacAsked: (mac, { address }) => asked.push([mac, address]),
-    onConfigServed: (name, decision) => served.push([name, decision.profile]),
+    onConfigServed: (decision, _from, mac) => served.push([mac, decision.profile]),
   })
 })
 afterEach(() => rmSync(dir, { recursive: true, force: true }))
@@ -50,7 +50,7 @@ describe('pxelinux.cfg/', () => {
     store.nextBoot('c1', 'lab')
     assert.equal(answer('pxelinux.cfg/01-52-54-00-ab-cd-ef'), '# lab\r\n')
     assert.deepEqual(asked.at(-1), [m1, '10.77.0.13'])
-    assert.deepEqual(served.at(-1), ['pxelinux.cfg/01-52-54-00-ab-cd-ef', 'lab'])
+    assert.deepEqual(served.at(-1), ['52:54:00:ab:cd:ef', 'lab'])
   })
 
   it('a leading slash, a folder, a backslash and ./ make no difference', () => {
