@@ -78,6 +78,7 @@ export async function build({ target = `linux-${process.arch}`, say = () => {} }
   mkdirSync(bundleDir, { recursive: true })
   const used = await bundle()
   writeFileSync(join(distDir, 'NOTICES'), notices(used, loaders.have))
+  await run(runtime, [join(projectDir, 'scripts', 'empty-state.mjs'), join(bundleDir, 'empty.sqlite')])
 
   say(`packing ${basename(executable)} for ${target}`)
   rmSync(stampFile, { force: true })
@@ -127,7 +128,8 @@ function filesBelow(...folders) {
 
 function stampOf(target, loaders) {
   const hash = createHash('sha256')
-  const files = [...filesBelow('src', 'templates', 'profiles'), 'package.json', 'package-lock.json', 'build.mjs', 'scripts/client-half.mjs']
+  const own = ['build.mjs', 'scripts/client-half.mjs', 'scripts/empty-state.mjs']
+  const files = [...filesBelow('src', 'templates', 'profiles'), 'package.json', 'package-lock.json', ...own]
   for (const file of files)
     hash
       .update(`${file}\0`)
@@ -185,6 +187,7 @@ function assets(loaders) {
     NOTICES: join(distDir, 'NOTICES'),
   }
   for (const name of Object.keys(bundles)) if (name !== 'main') list[`${name}.cjs`] = join(bundleDir, `${name}.cjs`)
+  list['empty.sqlite'] = join(bundleDir, 'empty.sqlite')
   list['daemon.cjs.map'] = join(bundleDir, 'daemon.cjs.map')
   for (const file of filesBelow('templates', 'profiles')) list[file] = join(projectDir, file)
   for (const name of loaders) list[`loaders/${name}`] = join(loadersDir, name)
