@@ -17,6 +17,7 @@ import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import { stageOf } from '../domain/stage.ts'
+import { usedCodeCaches } from '../evaluate.ts'
 import type { ManagementOptions } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
@@ -250,6 +251,7 @@ async function start(
   setImmediate(() =>
     managed.get().catch((error: unknown) => log.error('the management plane failed to load', { error })),
   )
+  log.debug('compiled code of the build', { bundles: usedCodeCaches() })
   log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems() })
   return {
     readyLine: `pxemngr ready tftp=${list(listeners.tftp)} http=${list(listeners.http)} socket=${config.socket}`,

@@ -15,7 +15,7 @@ import { type DataFolder, fileTime } from './folder.ts'
 import { emptyState, loadSnapshot, replay, type SnapshotFile } from './replay.ts'
 import { listSegments } from './segment.ts'
 import { settleSnapshots } from './snapshot.ts'
-import type { Database } from './sqlite.ts'
+import { type Database, prepareEngine } from './sqlite.ts'
 import type { Degradation } from './store.ts'
 import { type Damage, readRecords, type Survey, surveySegments, type TornTail } from './survey.ts'
 
@@ -48,6 +48,7 @@ export async function makeFolders(folder: DataFolder): Promise<void> {
 
 export async function startUp(parts: StartupParts): Promise<Started> {
   const { folder, disk, log, now, writable } = parts
+  prepareEngine()
   const degradations: Degradation[] = []
   if (writable) await removeTemporaries(folder, disk)
   const all = await listSegments(folder)
