@@ -1,35 +1,22 @@
 /**
  * An upload on its way into the results folder: a folder `incoming/<id>.<random>.tmp` of its own, and how its files get names
- * so that whatever happens in between, all of them are there or none.
+ * so that whatever happens in between, all of them are there or none. A small log alone takes a shorter way (`small-log.ts`).
  *
  *   log  0 1 …  cases  files/     what came, and what is to be kept      replaces.json     what `keep` is about to do
  *
  * `keep` renames and syncs; where it replaces files, it first writes down which, and where those go. The folder goes away
  * when the record of the upload is on disk (`settle`). Start-up finds the folders that a crash left: with a record since,
- * they are only removed; without one, what they replaced is put back, and what has a name already goes. Source: DESIGN "State" (uploaded logs are files), CONTRACT "What
- * machines ask over HTTP" (a second upload replaces the first; one that is cut off changes nothing).
+ * they are only removed; without one, what they replaced is put back, and what has a name already goes.
+ * Source: DESIGN "State" (uploaded logs are files), CONTRACT "What machines ask over HTTP" (a second upload replaces the
+ * first; one that is cut off changes nothing).
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultCase } from '../domain/run.ts'
-import {
-  fileMode,
-  folderMode,
-  isMissing,
-  sizeOf,
-  syncFolder as syncOnce,
-  writeAll,
-  writeSynced,
-} from './durable-files.ts'
-
-/** One file of an upload: nothing of it counts before `keep`. */
-export interface IncomingFile {
-  write(chunk: Uint8Array): Promise<void>
-  readonly sizeBytes: number
-  /** It is whole: on disk, no longer open. */
-  finish(): Promise<void>
-}
+import { folderMode, isMissing, sizeOf, syncFolder as syncOnce, writeSynced } from './durable-files.ts'
+import { keepSmallLog, recoverSmallLog, runOfSmallLog, type SmallLog } from './small-log.ts'
+import { heldLog, type IncomingFile, type OpenFile, openWrite } from './upload-files.ts'
 
 /** Files that have their names, without a record yet. */
 export interface KeptFiles {
@@ -44,7 +31,7 @@ export interface IncomingUpload {
   /** Another file of the same upload. */
   attach(): Promise<IncomingFile>
   /** Begins the log anew: the last `file` part counts. */
-  restart(): Promise<void>
+  restart(): Promise<void> | void
   /**
    * Everything is on disk under its name; what was there before is kept aside. `seq`: the journal's, any record of this
    * upload comes later. `isFirst`: the run has no record of an upload. Where it rejects, nothing has changed and nothing is
@@ -76,14 +63,10 @@ const planName = 'replaces.json'
 const incomingName = 'incoming'
 const temporaryPattern = /^(\d+)\.[0-9a-f]{12}\.tmp$/
 
-/** `syncFolder`: of the results folder. */
-export async function receiveUpload(
-  dir: string,
-  run: number,
-  syncFolder: () => Promise<void>,
-): Promise<IncomingUpload> {
-  const temporary = join(dir, incomingName, `${run}.${randomBytes(6).toString('hex')}.tmp`)
-  await mkdir(temporary, { mode: folderMode, recursive: true })
+/** `syncFolder`: of the results folder. Nothing is on disk before there is more than a small log. */
+export function receiveUpload(dir: string, run: number, syncFolder: () => Promise<void>): IncomingUpload {
+  const incoming = join(dir, incomingName)
+  const temporary = join(incoming, `${run}.${randomBytes(6).toString('hex')}.tmp`)
   const files: OpenFile[] = []
   const discard = async () => {
     for (const file of files) await file.close()
@@ -94,10 +77,13 @@ export async function receiveUpload(
     files.push(file)
     return file
   }
-  const log = await begin('log').catch(async (error: unknown) => {
-    await discard()
-    throw error
-  })
+  /** The folder, with the log in it. */
+  const unfold = async (): Promise<void> => {
+    if (log.isFile) return
+    await mkdir(temporary, { mode: folderMode, recursive: true })
+    await log.become(await begin('log'))
+  }
+  const log = heldLog(unfold)
   let attachments = 0
 
   const prepare = async (cases: readonly ResultCase[], isFirst: boolean): Promise<readonly Step[]> => {
@@ -127,14 +113,20 @@ export async function receiveUpload(
   return {
     log,
     async attach() {
+      await unfold()
       const file = await begin(String(attachments))
       attachments += 1
       return file
     },
     restart: () => log.restart(),
     async keep(cases, seq, isFirst) {
+      if (isFirst && !log.isFile && cases.length === 0) {
+        const kept = await keepSmallLog(dir, incoming, run, log.held(), syncFolder)
+        if (kept) return afterSmallLog(kept, syncFolder)
+      }
       let steps: readonly Step[] = []
       try {
+        await unfold()
         steps = await prepare(cases, isFirst)
         // A first upload needs no plan: what it gave a name to is all there is.
         if (!isFirst || steps.some(({ aside }) => aside !== null)) {
@@ -168,6 +160,7 @@ export async function receiveUpload(
     },
     async keepAside() {
       try {
+        await unfold()
         for (const file of files) await file.finish()
         await rename(join(temporary, 'log'), join(dir, await freeName(dir, `${run}.log`)))
       } finally {
@@ -176,6 +169,16 @@ export async function receiveUpload(
       await syncFolder()
     },
     discard,
+  }
+}
+
+function afterSmallLog(kept: SmallLog, syncFolder: () => Promise<void>): KeptFiles {
+  return {
+    settle: kept.settle,
+    async undo() {
+      await kept.undo()
+      await syncFolder()
+    },
   }
 }
 
@@ -198,6 +201,12 @@ export async function recoverUploads(
 ): Promise<number> {
   let takenBack = 0
   for (const name of await namesIn(join(dir, incomingName))) {
+    const small = runOfSmallLog(name)
+    if (small !== undefined) {
+      const isKept = await isUploaded(small, undefined)
+      if (await recoverSmallLog(dir, join(dir, incomingName, name), small, isKept)) takenBack += 1
+      continue
+    }
     const run = Number(temporaryPattern.exec(name)?.[1])
     if (Number.isNaN(run)) continue
     const temporary = join(dir, incomingName, name)
@@ -241,41 +250,6 @@ async function readPlan(temporary: string): Promise<Replacement | undefined> {
   } catch (error) {
     if (isMissing(error) || error instanceof SyntaxError) return undefined
     throw error
-  }
-}
-
-interface OpenFile extends IncomingFile {
-  restart(): Promise<void>
-  close(): Promise<void>
-}
-
-async function openWrite(file: string): Promise<OpenFile> {
-  const handle = await open(file, 'wx', fileMode)
-  let sizeBytes = 0
-  let isOpen = true
-  const close = async (): Promise<void> => {
-    if (!isOpen) return
-    isOpen = false
-    await handle.close()
-  }
-  return {
-    get sizeBytes() {
-      return sizeBytes
-    },
-    async write(chunk) {
-      await writeAll(handle, chunk, sizeBytes)
-      sizeBytes += chunk.length
-    },
-    async restart() {
-      await handle.truncate(0)
-      sizeBytes = 0
-    },
-    async finish() {
-      if (!isOpen) return
-      await handle.datasync()
-      await close()
-    },
-    close,
   }
 }
 

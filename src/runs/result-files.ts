@@ -6,8 +6,9 @@
  *   <id>.files/<n>      attachments, by number: a name that a machine gives is never a path
  *   scripts/<sha256>    text of a test as it was sent   incoming/           uploads on their way (`incoming.ts`)
  *
- * What is answered is on disk: temporary file, rename, then fdatasync of the file and sync of the folder, which uploads at
- * once share, at the same time; only then its record, without which a file under its name does not count.
+ * What is answered is on disk: temporary file, rename (or a second name: `small-log.ts`), then fdatasync of the file and sync
+ * of the folder, which uploads at once share, at the same time; only then its record, without which a file under its name
+ * does not count.
  * Source: CONTRACT "Daemon" (`results-dir`), DESIGN "State" (uploaded logs are files).
  */
 import { randomBytes } from 'node:crypto'
@@ -24,7 +25,7 @@ const chunkBytes = 64 * 1024
 const scriptsKnownMax = 10_000
 
 export interface ResultFolder extends ResultFiles {
-  receive(run: number): Promise<IncomingUpload>
+  receive(run: number): IncomingUpload
   /** Once at start: settles what a crash left; how many uploads that takes back. See `recoverUploads`. */
   recover(isUploaded: (run: number, seq: number | undefined) => Promise<boolean>): Promise<number>
   /** Length of what came as progress. */
@@ -32,7 +33,8 @@ export interface ResultFolder extends ResultFiles {
   readProgress(run: number, start: number, end: number): Promise<Uint8Array>
   /** Appends at `at`, which is the length so far; on disk when it resolves. */
   appendProgress(run: number, at: number, bytes: Uint8Array): Promise<void>
-  keepScript(hash: string, text: string): Promise<void>
+  /** undefined: it is there already. */
+  keepScript(hash: string, text: string): Promise<void> | undefined
   removeLog(run: number): Promise<number>
   removeAll(run: number): Promise<number>
 }
@@ -88,6 +90,18 @@ export function createResultFolder(dir: string): ResultFolder {
     return found
   }
 
+  const keepScript = async (hash: string, text: string): Promise<void> => {
+    await mkdir(scriptsDir, { recursive: true, mode: folderMode })
+    const file = join(scriptsDir, hash)
+    if ((await sizeOf(file)) === undefined) {
+      const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
+      await writeSynced(temporary, text)
+      await rename(temporary, file)
+    }
+    if (scripts.size >= scriptsKnownMax) scripts.clear()
+    scripts.add(hash)
+  }
+
   const recover: ResultFolder['recover'] = async (isUploaded) => {
     const takenBack = await recoverUploads(dir, isUploaded)
     for (const name of await readdir(scriptsDir).catch(() => [])) {
@@ -120,18 +134,7 @@ export function createResultFolder(dir: string): ResultFolder {
         throw error
       }
     },
-    async keepScript(hash, text) {
-      if (scripts.has(hash)) return
-      await mkdir(scriptsDir, { recursive: true, mode: folderMode })
-      const file = join(scriptsDir, hash)
-      if ((await sizeOf(file)) === undefined) {
-        const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
-        await writeSynced(temporary, text)
-        await rename(temporary, file)
-      }
-      if (scripts.size >= scriptsKnownMax) scripts.clear()
-      scripts.add(hash)
-    },
+    keepScript: (hash, text) => (scripts.has(hash) ? undefined : keepScript(hash, text)),
     progressBytes: async (run) => (await sizeOf(partPath(run))) ?? 0,
     async readProgress(run, start, end) {
       const file = await openRead(partPath(run), false)

@@ -37,7 +37,7 @@ const contents: readonly Content[] = [
 ]
 
 async function receive(dir: string, content: Content): Promise<IncomingUpload> {
-  const upload = await receiveUpload(dir, run, async () => {})
+  const upload = receiveUpload(dir, run, async () => {})
   await upload.log.write(Buffer.from(content.log))
   for (const text of content.attached) {
     const file = await upload.attach()
@@ -101,6 +101,8 @@ const never = async (): Promise<boolean> => false
 
 for (const [first, before] of [undefined, ...contents].entries()) {
   for (const [second, content] of contents.entries()) {
+    // A small log where there is nothing is `small-log.test.ts`'s.
+    if (!before && content === contents[0]) continue
     test(`upload ${second + 1} ${before ? `over upload ${first}` : 'alone'}: cut off between any two renames it is taken back whole`, async (t) => {
       for (let missing = 0, renames = 1; missing <= renames; missing++) {
         const dir = folder(t)
@@ -151,7 +153,7 @@ test('a first upload with its record stays; without any it goes, whatever has a 
 
 test('a first upload that fails at its sync leaves nothing', async (t) => {
   const dir = folder(t)
-  const upload = await receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
+  const upload = receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
   await upload.log.write(Buffer.from('x'))
   await assert.rejects(upload.keep([someCase], 1, true), /no sync/)
   assert.deepEqual(treeOf(dir), {})
@@ -167,7 +169,7 @@ test('undo, discard and a keep that fails leave what was there', async (t) => {
   await (await receive(dir, whole)).discard()
   const blocked = await receive(dir, whole)
   const failing = receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
-  await assert.rejects((await failing).keep([someCase], 1, false), /no sync/)
+  await assert.rejects(failing.keep([someCase], 1, false), /no sync/)
   await blocked.discard()
   await blocked.discard()
   assert.deepEqual(treeOf(dir), { '7.log': 'small' })

@@ -90,6 +90,9 @@ const boot = (of: Mac, profile = 'local') =>
 /** Records are kept in order: once this one is, so is whatever a boot closed before it. */
 const settle = () => store.commit(person, (tx) => tx.emit({ type: 'boot.address', ip: '10.0.0.9', mac }))
 
+/** The run has been recorded as sent. */
+const sentBefore = () => ({ isAsked: true, kept: Promise.resolve() })
+
 test('a sent run is lost at timeout and grace, not before; its retry waits at the head', async () => {
   const run = await request()
   await request()
@@ -152,7 +155,7 @@ test('what a run had sent is kept when it is lost: counts, first lines, version;
   const upload = await parts.uploads.begin(run)
   const sink = await upload.beginLog()
   await sink.write(Buffer.from('I: whole\n'))
-  await at(() => upload.keep(person))
+  await at(() => upload.keep(person, sentBefore))
   assert.deepEqual([get(run).verdict, get(run).late, get(run).counts.error], ['pass', true, 0])
 })
 
@@ -206,7 +209,7 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
     const upload = await parts.uploads.begin(run)
     const sink = await upload.beginLog()
     await sink.write(Buffer.from(`V: ${version}\n`))
-    await at(() => upload.keep(person))
+    await at(() => upload.keep(person, sentBefore))
     return run
   }
   const [old, kept] = [await done('1'), await done('2')]

@@ -12,7 +12,7 @@ import type { DecisionRow, SystemRow } from '../../store/store.ts'
 import { glyphs, readBoots } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
-import type { ListQuery } from './run-selection.ts'
+import { type ListQuery, listedMax } from './run-selection.ts'
 import { pickRuns, viewRunTable } from './run-table.ts'
 import type { SystemHistory } from './system-history.ts'
 import { tableOfSystem, viewAsked, viewSystemTests, viewTestForms } from './system-tests.ts'
@@ -58,8 +58,9 @@ export async function viewSystem(
   const [only] = answers
   const own = decisions[0]?.profile
   const sick = queries.sickOf(system.id)
-  const tested = viewSystemTests(daemon, system)
-  const options = tableOfSystem(daemon, system, given.list)
+  const runs = queries.briefRuns({ system: system.id, limit: listedMax + 1 })
+  const tested = viewSystemTests(daemon, runs)
+  const options = { ...tableOfSystem(daemon, system, given.list), known: runs }
   const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const state = headline(answers, profiles, isDefault, decisions[0], nowMs)
   const data = {
