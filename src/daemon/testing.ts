@@ -12,6 +12,7 @@ import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
 import type { MachineOptions } from '../http/machines.ts'
 import { mountUploads } from '../http/uploads.ts'
 import type { Log } from '../log.ts'
+import { createEnding } from '../runs/ending.ts'
 import { createHandout } from '../runs/handout.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
 import { createProgressReaders, readersMax } from '../runs/progress.ts'
@@ -92,6 +93,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
       waitsFor: (run) => waitsFor(store, run),
       progress: progress.view,
       onProgress: progress.onProgress,
+      ending: createEnding(uploads, progress, log),
       expire: retention.expire,
       removeFiles: retention.removeFiles,
     },
