@@ -734,6 +734,31 @@ describe('commands', () => {
     })
   }
 
+  test('a version without a result is not listed, until it has one; a kept one stays', async () => {
+    const listed = async () =>
+      ((await daemon.json('versions')) as { versions: { name: string }[] }).versions.map(({ name }) => name)
+    const pages = async (version: string) =>
+      (await Promise.all(['/versions', '/matrix', '/'].map((path) => get(path)))).filter(({ text }) =>
+        text.includes(version),
+      ).length
+    await daemon.must('nexttest', system, 'smoke', '@all', '--version', 'cancelled-1')
+    assert.ok((await listed()).includes('cancelled-1'), 'it may still have one')
+    await daemon.must('cancel', system)
+    assert.ok(!(await listed()).includes('cancelled-1'))
+    assert.equal(await pages('cancelled-1'), 0)
+    assert.match(await daemon.must('results', '--version', 'cancelled-1', '--verdict', 'missing'), /smoke/)
+    await request('smoke')
+    await upload(await fetchRun(), 'V: back-1\nI: x\n')
+    assert.ok((await listed()).includes('back-1'))
+    assert.ok((await pages('back-1')) >= 2)
+    await daemon.must('delsystem', system)
+    assert.ok(!(await listed()).includes('back-1'))
+    assert.equal(await pages('back-1'), 0)
+    await daemon.must('keep', 'back-1')
+    assert.ok((await listed()).includes('back-1'))
+    await daemon.must('addsystem', system, '127.0.0.1')
+  })
+
   test('a suite without a test is nothing to ask for: exit 1, one line, nothing requested', async () => {
     writeFileSync(join(daemon.dataDir, 'tests', 'empty.suite'), '# later\n')
     await daemon.must('synctestnames')
