@@ -14,7 +14,7 @@ import type { KeptResult } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { concludeRun } from './conclude.ts'
-import type { IncomingFile } from './incoming.ts'
+import type { Alone, IncomingFile } from './incoming.ts'
 import type { ProgressReaders } from './progress.ts'
 import type { ResultFolder } from './result-files.ts'
 import { readInTurns, type Turns } from './turns.ts'
@@ -38,8 +38,7 @@ export interface Upload {
 
 export interface Uploads {
   begin(run: number): Promise<Upload>
-  /** One at a time for each run. */
-  alone<T>(run: number, work: () => Promise<T>): Promise<T>
+  readonly alone: Alone
 }
 
 export interface UploadsOptions {
