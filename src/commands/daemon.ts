@@ -2,7 +2,7 @@
  * The running daemon as commands see it: types only, so that the client, which loads every definition, loads none of it.
  */
 import type { Mac } from '../domain/address.ts'
-import type { ResultCase } from '../domain/run.ts'
+import type { KeptProgress, ResultCase } from '../domain/run.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
@@ -89,6 +89,8 @@ export interface Runs {
   progress(run: number): ProgressView | undefined
   /** Calls `listener` when progress of the run has come, until the returned function is called. */
   onProgress(run: number, listener: () => void): () => void
+  /** Has `end` close these runs while none of them takes a piece of progress; `sent`: what came from each, if anything. */
+  ending<T>(runs: readonly number[], end: (sent: ReadonlyMap<number, KeptProgress>) => Promise<T>): Promise<T>
   /** What `expire` would do now, and does unless it is a dry run. One line each. */
   expire(dryRun: boolean): Promise<readonly ExpiryView[]>
   /** Removes the files of runs that are gone, one run after the other, while other things go on. */

@@ -12,7 +12,9 @@ import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
 import type { MachineOptions } from '../http/machines.ts'
 import { mountUploads } from '../http/uploads.ts'
 import type { Log } from '../log.ts'
+import { createEnding } from '../runs/ending.ts'
 import { createHandout } from '../runs/handout.ts'
+import type { IsUploaded } from '../runs/incoming.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
 import { createProgressReaders, readersMax } from '../runs/progress.ts'
 import { createResultFolder } from '../runs/result-files.ts'
@@ -52,11 +54,12 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
   const tokens = await openRunTokens(store)
   const lives = createLives()
   const folder = createResultFolder(resultsDir)
-  const takenBack = await folder.recover(async (run, seq) => {
+  const isUploaded: IsUploaded = async (run, seq) => {
     if (seq === undefined) return store.queries.getRun(run)?.uploaded === true
     const records = await store.history({ after: seq, limit: Number.MAX_SAFE_INTEGER })
     return records.some(({ events }) => events.some((event) => event.type === 'run.uploaded' && event.run === run))
-  })
+  }
+  const takenBack = await folder.recover(isUploaded)
   if (takenBack > 0) log.warn('uploads that were under way when the daemon ended are gone', { uploads: takenBack })
   const turns = createTurns()
   const progress = createProgressReaders(folder, turns)
@@ -84,6 +87,10 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     }
   }
   void recall()
+  folder
+    .removeOld(isUploaded, uploads.alone, () => isClosed)
+    .then((removed) => removed > 0 && log.warn('uploads that an older version left are removed', { uploads: removed }))
+    .catch((error: unknown) => log.warn('the results folder cannot be looked through', { error }))
   return {
     tests,
     results: folder,
@@ -92,6 +99,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
       waitsFor: (run) => waitsFor(store, run),
       progress: progress.view,
       onProgress: progress.onProgress,
+      ending: createEnding(uploads, progress, log),
       expire: retention.expire,
       removeFiles: retention.removeFiles,
     },

@@ -11,7 +11,7 @@
  * first; one that is cut off changes nothing).
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, opendir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultCase } from '../domain/run.ts'
 import { folderMode, isMissing, sizeOf, syncFolder as syncOnce, writeSynced } from './durable-files.ts'
@@ -61,6 +61,9 @@ interface Step {
 const planName = 'replaces.json'
 /** Apart, so that a start has not to look through the names of a million logs. */
 const incomingName = 'incoming'
+/** Names of the results folder looked at in one go, and the pause behind them: a million takes half a minute. */
+const namesAtOnce = 512
+const namesPauseMs = 10
 const temporaryPattern = /^(\d+)\.[0-9a-f]{12}\.tmp$/
 
 /** `syncFolder`: of the results folder. Nothing is on disk before there is more than a small log. */
@@ -191,14 +194,13 @@ function firstSteps(run: number): readonly Step[] {
   ]
 }
 
+/** Whether the run has a record of an upload behind that number, or any at all. */
+export type IsUploaded = (run: number, seq: number | undefined) => Promise<boolean>
+
 /**
- * At start, before any upload: settles what a crash left. `isUploaded` tells whether the run has a record of an upload
- * behind that number, or any at all. Returns how many uploads were taken back.
+ * At start, before any upload: settles what a crash left. Returns how many uploads were taken back.
  */
-export async function recoverUploads(
-  dir: string,
-  isUploaded: (run: number, seq: number | undefined) => Promise<boolean>,
-): Promise<number> {
+export async function recoverUploads(dir: string, isUploaded: IsUploaded): Promise<number> {
   let takenBack = 0
   for (const name of await namesIn(join(dir, incomingName))) {
     const small = runOfSmallLog(name)
@@ -209,18 +211,55 @@ export async function recoverUploads(
     }
     const run = Number(temporaryPattern.exec(name)?.[1])
     if (Number.isNaN(run)) continue
-    const temporary = join(dir, incomingName, name)
-    const plan = await readPlan(temporary)
-    if (await isUploaded(run, plan?.seq)) {
-      // Without a plan it is a later upload of the run that had not begun to replace anything.
-      await rm(temporary, { recursive: true, force: true })
-      continue
-    }
-    await takeBack(dir, temporary, plan?.steps ?? firstSteps(run))
-    takenBack += 1
+    if (await settleLeft(dir, join(dir, incomingName, name), run, isUploaded)) takenBack += 1
   }
   if (takenBack > 0) await syncOnce(dir)
   return takenBack
+}
+
+/** One folder that a crash left; whether its upload was taken back. */
+async function settleLeft(dir: string, temporary: string, run: number, isUploaded: IsUploaded): Promise<boolean> {
+  const plan = await readPlan(temporary)
+  if (await isUploaded(run, plan?.seq)) {
+    // Without a plan it is a later upload of the run that had not begun to replace anything.
+    await rm(temporary, { recursive: true, force: true })
+    return false
+  }
+  await takeBack(dir, temporary, plan?.steps ?? firstSteps(run))
+  return true
+}
+
+/** One at a time for each run. */
+export type Alone = <T>(run: number, work: () => Promise<T>) => Promise<T>
+
+/**
+ * Removes what uploads of an older layout left beside the logs themselves: nothing that comes in now has such a name. The
+ * folder may have a million names, so they are gone through slowly, while everything else goes on. `alone`: no upload of
+ * the run is kept meanwhile. `isOver` ends it early. Resolves with how many there were.
+ */
+export async function removeOldUploads(
+  dir: string,
+  isUploaded: IsUploaded,
+  alone: Alone,
+  isOver: () => boolean = () => false,
+): Promise<number> {
+  let seen = 0
+  let removed = 0
+  for await (const entry of await opendir(dir, { bufferSize: namesAtOnce })) {
+    if (isOver()) break
+    seen += 1
+    if (seen % namesAtOnce === 0) await new Promise<void>((resolve) => setTimeout(resolve, namesPauseMs).unref())
+    const run = Number(temporaryPattern.exec(entry.name)?.[1])
+    if (Number.isNaN(run)) continue
+    const left = join(dir, entry.name)
+    await alone(run, async () => {
+      if (entry.isDirectory()) await settleLeft(dir, left, run, isUploaded)
+      else await rm(left, { force: true })
+    })
+    removed += 1
+  }
+  if (removed > 0) await syncOnce(dir)
+  return removed
 }
 
 /** Undoes a `keep`, as far as it got; may itself be cut off and done again. The upload's folder goes last. */

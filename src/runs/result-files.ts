@@ -18,7 +18,14 @@ import { join } from 'node:path'
 import type { ResultFiles, RunLog } from '../commands/daemon.ts'
 import type { ResultCase } from '../domain/run.ts'
 import { fileMode, folderMode, groupSync, isMissing, sizeOf, writeAll, writeSynced } from './durable-files.ts'
-import { type IncomingUpload, receiveUpload, recoverUploads } from './incoming.ts'
+import {
+  type Alone,
+  type IncomingUpload,
+  type IsUploaded,
+  receiveUpload,
+  recoverUploads,
+  removeOldUploads,
+} from './incoming.ts'
 
 const chunkBytes = 64 * 1024
 /** Hashes of scripts known to be on disk. */
@@ -27,7 +34,9 @@ const scriptsKnownMax = 10_000
 export interface ResultFolder extends ResultFiles {
   receive(run: number): IncomingUpload
   /** Once at start: settles what a crash left; how many uploads that takes back. See `recoverUploads`. */
-  recover(isUploaded: (run: number, seq: number | undefined) => Promise<boolean>): Promise<number>
+  recover(isUploaded: IsUploaded): Promise<number>
+  /** In the background, once: see `removeOldUploads`. */
+  removeOld(isUploaded: IsUploaded, alone: Alone, isOver: () => boolean): Promise<number>
   /** Length of what came as progress. */
   progressBytes(run: number): Promise<number>
   readProgress(run: number, start: number, end: number): Promise<Uint8Array>
@@ -113,6 +122,7 @@ export function createResultFolder(dir: string): ResultFolder {
   return {
     receive: (run) => receiveUpload(dir, run, syncFolder),
     recover,
+    removeOld: (isUploaded, alone, isOver) => removeOldUploads(dir, isUploaded, alone, isOver),
     async openLog(run) {
       return (await openRead(logPath(run), true)) ?? openRead(partPath(run), false)
     },

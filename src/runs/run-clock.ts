@@ -39,7 +39,7 @@ export interface RunClockOptions {
   readonly lives: Lives
   readonly tests: Pick<TestFolder, 'times'>
   /** What a run had sent is kept when it is closed. */
-  readonly progress: Pick<ProgressReaders, 'read' | 'forget'>
+  readonly progress: Pick<ProgressReaders, 'kept' | 'forget'>
   readonly uploads: Pick<Uploads, 'alone'>
   readonly log: Log
   readonly nowMs?: () => number
@@ -74,11 +74,9 @@ export function openRunClock(options: RunClockOptions): RunClock {
 
   const sentBy = async (run: RunRow): Promise<{ progress?: KeptProgress }> => {
     try {
-      const summary = await progress.read(run.id)
+      const kept = await progress.kept(run.id)
       progress.forget(run.id)
-      if (!summary) return {}
-      const { counts, lines, version } = summary
-      return { progress: { counts, lines, version } }
+      return kept ? { progress: kept } : {}
     } catch (error) {
       log.warn('what a run had sent cannot be read', { run: run.id, error })
       return {}

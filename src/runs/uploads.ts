@@ -15,6 +15,7 @@ import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { concludeRun } from './conclude.ts'
 import type { Sent } from './handout.ts'
+import type { Alone } from './incoming.ts'
 import type { ProgressReaders } from './progress.ts'
 import type { ResultFolder } from './result-files.ts'
 import { readInTurns, type Turns } from './turns.ts'
@@ -42,8 +43,7 @@ export interface Upload {
 
 export interface Uploads {
   begin(run: number): Promise<Upload>
-  /** One at a time for each run. */
-  alone<T>(run: number, work: () => Promise<T>): Promise<T>
+  readonly alone: Alone
 }
 
 export interface UploadsOptions {

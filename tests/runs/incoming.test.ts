@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -17,7 +18,13 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { ResultCase } from '../../src/domain/run.ts'
-import { type IncomingUpload, type KeptFiles, receiveUpload, recoverUploads } from '../../src/runs/incoming.ts'
+import {
+  type IncomingUpload,
+  type KeptFiles,
+  receiveUpload,
+  recoverUploads,
+  removeOldUploads,
+} from '../../src/runs/incoming.ts'
 
 const run = 7
 const someCase: ResultCase = { name: 'a', outcome: 'pass', note: '', durationMs: null }
@@ -190,4 +197,32 @@ test('the last log counts; what is not of a crash is not touched', async (t) => 
   assert.equal(readFileSync(join(dir, '7.log'), 'utf8'), 'second')
   for (const name of ['notes.txt', '8.log', '8.part', 'incoming/x.0123456789ab.tmp'])
     assert.ok(existsSync(join(dir, name)))
+})
+
+test('what an older layout left beside the logs goes, whatever it is; what has a record stays, and nothing else is touched', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-incoming-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const tmp = (of: number, end = 'tmp') => join(dir, `${of}.0123456789ab.${end}`)
+  for (const name of ['7.log', '7.1.log', '8.log', '9.part', 'notes.tmp', '7.short.tmp'])
+    writeFileSync(join(dir, name), name)
+  writeFileSync(tmp(7), 'a file')
+  // One that had got its name when the crash came, of a run without a record; one that had not, of a run with one.
+  for (const [of, files] of [
+    [8, []],
+    [7, ['log']],
+    [9, ['log', '0']],
+  ] as const) {
+    const folder = of === 7 ? join(dir, '7.ba9876543210.tmp') : tmp(of)
+    mkdirSync(folder)
+    for (const name of files) writeFileSync(join(folder, name), 'x')
+  }
+  const held: number[] = []
+  const alone = async <T>(of: number, work: () => Promise<T>): Promise<T> => {
+    held.push(of)
+    return work()
+  }
+  assert.equal(await removeOldUploads(dir, async (of) => of === 7, alone), 4)
+  assert.deepEqual(Object.keys(treeOf(dir)), ['7.1.log', '7.log', '7.short.tmp', '9.part', 'notes.tmp'])
+  assert.deepEqual(held.sort(), [7, 7, 8, 9])
+  assert.equal(await removeOldUploads(dir, async () => false, alone), 0)
 })

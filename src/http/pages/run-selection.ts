@@ -180,7 +180,7 @@ function createNames(queries: Queries): Names {
   const listed = {
     system: () => queries.listSystems(),
     test: () => queries.listTests(),
-    version: () => queries.listVersions(),
+    version: () => queries.knownVersions(),
   }
   const known = new Map<string, ReadonlyMap<number, string>>()
   const namesOf = (kind: keyof typeof listed) => {
