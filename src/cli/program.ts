@@ -66,7 +66,7 @@ async function run(argv: readonly string[], io: Io, out: Printer): Promise<numbe
       return runHere('serve', { argv: parsed.argv }, io)
     case 'command': {
       const { name } = parsed.form
-      if (name === 'repair' || name === 'restore') return runHere(name, parsed.typed, io)
+      if (name === 'repair' || name === 'restore') return runHere(name, { ...parsed.typed, ...parsed.global }, io)
       const command = commands.find((each) => each.name === name)
       try {
         if (command) return await runCommand(command, parsed.typed, parsed.global, io, out)

@@ -72,6 +72,39 @@ test('SIGTERM and SIGINT end it with status 0 and the socket is gone', async (t)
   }
 })
 
+test('a standard output that nobody reads, or that is full, ends no daemon', async (t) => {
+  for (const kind of ['unread', 'full']) {
+    const socket = join(makeFolder(t), 'p.sock')
+    const flags = ['--data-dir', makeFolder(t), '--socket', socket, '--tftp', 'off', '--http', 'off']
+    const shell = kind === 'full' ? ['sh', '-c', 'exec "$@" > /dev/full', 'sh'] : []
+    const daemon = start([...shell, executable, 'serve', ...flags])
+    t.after(() => daemon.child.kill('SIGKILL'))
+    if (kind === 'unread') daemon.child.stdout.destroy()
+    const said = () => (/ready line/.test(daemon.written.stderr) || !daemon.alive() ? true : undefined)
+    await until(said, 20_000, () => daemon.written.stderr)
+    const added = await runExecutable(['addsystem', 'a', '52:54:00:12:34:56', '--socket', socket])
+    assert.equal(added.status, 0, `${kind}: ${added.stderr}${daemon.written.stderr}`)
+    assert.equal((await daemon.end('SIGTERM')).status, 0)
+  }
+})
+
+test('a data directory in a place that takes no folders is refused at once, in one line', {
+  timeout: 20_000,
+}, async () => {
+  const flags = ['--tftp', 'off', '--http', 'off']
+  const { status, line } = await refused([
+    '--data-dir',
+    '/proc/pxemngr/deeper',
+    '--socket',
+    '/tmp/unused.sock',
+    ...flags,
+  ])
+  assert.equal(status, 1)
+  assert.match(line, /^data-dir \/proc\/pxemngr\/deeper: no folder can be made there$/)
+  const restored = await runExecutable(['repair', '--data-dir', '/proc/pxemngr'])
+  assert.equal(restored.status, 1)
+})
+
 test('a request under way is finished before the stop, one that never ends does not hold it up', async (t) => {
   const daemon = await started(t)
   const idle = createSocket('udp4')

@@ -169,6 +169,9 @@ test('a flipped byte refuses the start with file, line and the repair command; r
 
   const dry = await runExecutable(['repair', '--dry-run', '--data-dir', dataDir])
   assert.equal(dry.status, 1, dry.stderr)
+  const asJson = await runExecutable(['--json', 'repair', '--dry-run', '--data-dir', dataDir])
+  assert.equal(asJson.status, 1, asJson.stderr)
+  assert.deepEqual(JSON.parse(asJson.stdout), { lines: dry.stdout.trimEnd().split('\n'), lostAcknowledged: true })
   assert.deepEqual(readFileSync(segment), before, '--dry-run changes nothing')
   const repaired = await runExecutable(['repair', '--data-dir', dataDir])
   assert.equal(repaired.status, 1, 'acknowledged records are lost')
@@ -424,8 +427,9 @@ test('a backup and a copy of the folders that help names bring all back, logs of
   for (const folder of ['profiles', 'tests', 'tftpboot', 'results']) {
     cpSync(join(daemon.dataDir, folder), join(dataDir, folder), { recursive: true })
   }
-  const restored = await runExecutable(['restore', file, '--data-dir', dataDir])
+  const restored = await runExecutable(['--json', 'restore', file, '--data-dir', dataDir])
   assert.equal(restored.status, 0, restored.stderr)
+  assert.deepEqual(Object.keys(JSON.parse(restored.stdout) as object), ['records'])
   const again = await started(t, { dataDir })
   assert.equal(await again.must('log', '1'), 'I: all is well\n')
   assert.equal(await again.must('show', '1'), await daemon.must('show', '1'))
