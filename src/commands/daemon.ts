@@ -13,8 +13,10 @@ export interface ProfileFolder {
   sync(): Promise<{ registered: string[]; missing: string[] }>
   /** undefined if the profile can be served, else why not, with file and line. */
   fault(name: string): string | undefined
-  /** Names whose file is there now. */
+  /** Names whose file is there now; none where the folder cannot be read. */
   names(): string[]
+  /** undefined if the folder can be read, else a line that says why not: every machine gets `local` then. */
+  folderFault(): string | undefined
 }
 
 /** What a test's leading comments say, with the configuration's defaults filled in. Times in ms. */

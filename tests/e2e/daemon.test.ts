@@ -448,6 +448,36 @@ test('a folder that cannot be read is one line that names it, exit 1', async (t)
   assert.ok(profiles.line.includes(join(dir, 'file')), profiles.line)
 })
 
+test('folders that are gone while it runs: status and commands say which, in one line, and machines boot local', async (t) => {
+  const daemon = await started(t)
+  const [profiles, tests] = [join(daemon.dataDir, 'profiles'), join(daemon.dataDir, 'tests')]
+  writeFileSync(join(profiles, 'install.prof'), 'default x\n')
+  await daemon.must('syncbootnames')
+  await daemon.must('addsystem', 'one', '52:54:00:12:34:56')
+  await daemon.must('nextboot', 'one', 'install')
+  rmSync(profiles, { recursive: true })
+  rmSync(tests, { recursive: true })
+  writeFileSync(tests, '')
+  const lines = [
+    `the profile folder ${profiles} cannot be read: it is not there`,
+    `the test folder ${tests} cannot be read: it is no folder`,
+  ]
+  const status = await daemon.run(['status'])
+  assert.equal(status.status, 1)
+  assert.deepEqual(status.stdout.match(/(?<=Degraded: ).*/g), [`${lines[0]}: machines boot local`, lines[1]])
+  for (const [at, name] of ['syncbootnames', 'synctestnames'].entries()) {
+    const { status: exit, stderr } = await daemon.run([name])
+    assert.deepEqual([exit, stderr], [1, `${lines[at]}\n`])
+  }
+  assert.match(
+    (await daemon.run(['nextboot', 'one', 'local'])).stderr,
+    /^Boot name local has no file local\.prof any more/,
+  )
+  const read = await readSmall(daemon.tftpPort, 'pxelinux.cfg/01-52-54-00-12-34-56')
+  assert.match('text' in read ? read.text : read.message, /LOCALBOOT 0/)
+  for (const path of ['/', '/system/1/']) assert.equal((await ask(daemon, path)).status, 200)
+})
+
 test('NODE_OPTIONS of the caller do not reach it', async (t) => {
   const file = join(makeFolder(t), 'evil.cjs')
   writeFileSync(file, 'console.log("evil")')

@@ -22,6 +22,7 @@ import { type RunningDaemon, runExecutable, serve } from '../harness/executable.
 import { type FailingDisk, failingDisk, noFaults } from '../harness/faults.ts'
 import { makeFolder } from '../harness/folder.ts'
 import { makeReadOnly, mountTmpfs, noMounts } from '../harness/mount.ts'
+import { until } from '../harness/process.ts'
 
 async function started(t: TestContext, options: Parameters<typeof serve>[0]): Promise<RunningDaemon> {
   const daemon = await serve(options)
@@ -373,6 +374,34 @@ test('a data directory that cannot be written is refused in one line that names 
   const refused = await runExecutable(['serve', '--data-dir', join(mount, 'data'), ...flags])
   assert.equal(refused.status, 1)
   assert.ok(refused.stderr.includes(join(mount, 'data')), refused.stderr)
+})
+
+test('a results folder that cannot be written any more: uploads are refused with the reason, and status says so', {
+  skip: noMounts,
+}, async (t) => {
+  const results = mountTmpfs(t, '8m')
+  const daemon = await started(t, { flags: ['--results-dir', results] })
+  writeFileSync(join(daemon.dataDir, 'tests', 'smoke.test'), 'true\n')
+  await daemon.must('addsystem', 'one', mac(1))
+  await daemon.must('nexttest', 'one', 'smoke')
+  const upload = () => {
+    const body = new FormData()
+    body.set('file', new Blob(['I: all is well\n']), 'out')
+    return fetch(`${daemon.url}/upload/1/`, { method: 'POST', body })
+  }
+  makeReadOnly(results)
+  const refused = await until(
+    async () => {
+      const answer = await upload()
+      return answer.status === 507 ? answer.text() : undefined
+    },
+    5_000,
+    () => daemon.log(),
+  )
+  assert.equal(refused, `the folder ${results} cannot be written: the file system is read-only: no results are taken`)
+  const { status, stdout } = await daemon.run(['status'])
+  assert.equal(status, 1)
+  assert.ok(stdout.includes(`Degraded: ${refused}`), stdout)
 })
 
 test('a backup restores into an empty data directory, and never over one that is in use', async (t) => {

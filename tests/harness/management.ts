@@ -80,6 +80,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       },
       fault: (name) => (files.has(name) ? (files.get(name) === null ? 'line 1: bad' : undefined) : 'no file'),
       names: () => [...files.keys()],
+      folderFault: () => undefined,
     },
     listeners: { tftp: ['127.0.0.1:69'], http: ['127.0.0.1:8000'], socket: '/run/pxemngr.sock' },
     loaders: ['pxelinux.0'],
