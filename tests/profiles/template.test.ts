@@ -73,7 +73,7 @@ describe('a template that is no good', () => {
     assert.equal(lineOf('a\nb <% if ( %>\n'), 2)
     assert.equal(lineOf('<% if (log) { %>\nx\n'), 1)
     assert.equal(lineOf('<% if (log) {\n  let x = 1 %>\nx\ny\nz\n'), 2)
-    assert.equal(lineOf('x\n'.repeat(9) + '<% } %>\nx\n'), 10)
+    assert.equal(lineOf(`${'x\n'.repeat(9)}<% } %>\nx\n`), 10)
   })
 
   it('names the line of what throws while rendering', () => {
