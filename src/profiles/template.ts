@@ -107,7 +107,10 @@ function lineInTag(source: string, ordinal: number, offset: number): number | un
   const tag = tags[ordinal]
   if (tag?.lineNo === undefined) return undefined
   // Eta takes off the blank lines before the code, and counts from the opening.
-  const opening = source.split('\n').slice(tag.lineNo - 1).join('\n')
+  const opening = source
+    .split('\n')
+    .slice(tag.lineNo - 1)
+    .join('\n')
   const blank = tags[ordinal + 1]?.lineNo === tag.lineNo ? '' : (/^.*<%[-_]?[=~]?(\s*\n)/.exec(opening)?.[1] ?? '')
   const codeLines = tag.val.split('\n').length
   return tag.lineNo + blank.split('\n').length - 1 + Math.min(Math.max(0, offset), codeLines - 1)
