@@ -13,12 +13,14 @@ export interface ProfileFolder {
   sync(): Promise<{ registered: string[]; missing: string[] }>
   /** undefined if the profile can be served, else why not, with file and line. */
   fault(name: string): string | undefined
-  /** Names whose file is there now and may be a profile. */
-  names(): string[]
   /** Why what is called so may be no profile, whatever its file says: the reserved name, a link out of the folder. */
   refusal(name: string): string | undefined
   /** Files that are there and may be no profiles. */
   refused(): { readonly name: string; readonly why: string }[]
+  /** Names whose file is there now and may be a profile; none where the folder cannot be read. */
+  names(): string[]
+  /** undefined if the folder can be read, else a line that says why not: every machine gets `local` then. */
+  folderFault(): string | undefined
 }
 
 /** What a test's leading comments say, with the configuration's defaults filled in. Times in ms. */

@@ -5,7 +5,7 @@
  * socket · ready. Nothing is answered before the state is whole; everything privileged is bound before the account is
  * dropped. Source: DESIGN "One process, four surfaces, three planes", CONTRACT "Daemon".
  */
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { findAsset, getAsset, listAssets } from '../assets.ts'
@@ -29,6 +29,7 @@ import { createBootAddresses } from '../net/boot-addresses.ts'
 import { createNeighbours } from '../net/neighbours.ts'
 import { createAnswerBoot } from '../profiles/answer.ts'
 import { openProfiles, populateProfiles } from '../profiles/registry.ts'
+import { makeFolder } from '../store/make-folder.ts'
 import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 import { openTrace } from '../store/trace.ts'
@@ -283,7 +284,7 @@ function makeFolders(config: Config): boolean {
   ]
   for (const [key, path, mode] of folders) {
     try {
-      mkdirSync(path, { recursive: true, mode })
+      makeFolder(path, mode)
       accessSync(path, constants.R_OK | constants.X_OK)
     } catch (error) {
       if (existsSync(path) && error instanceof Error && 'code' in error && error.code === 'EROFS') continue

@@ -82,6 +82,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       names: () => [...files.keys()],
       refusal: () => undefined,
       refused: () => [],
+      folderFault: () => undefined,
     },
     listeners: { tftp: ['127.0.0.1:69'], http: ['127.0.0.1:8000'], socket: '/run/pxemngr.sock' },
     loaders: ['pxelinux.0'],
