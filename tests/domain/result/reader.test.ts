@@ -238,6 +238,20 @@ test('JUnit: failures and errors fail, skipped skips, suites and classes name th
   assert.deepEqual(summary.caseList.find(({ outcome }) => outcome === 'pass')?.durationMs, 250)
 })
 
+test('JUnit: what fails a suite beside its cases, or is counted in its attributes alone, fails', () => {
+  const setUp = '<testsuite name="s"><error message="no disk"/><testcase name="a"/></testsuite>'
+  assert.deepEqual(read('', setUp).caseList[0], { name: 's', outcome: 'fail', note: 'no disk', durationMs: null })
+  assert.deepEqual(read('', setUp).cases, { total: 2, pass: 1, fail: 1, skip: 0, todo: 0 })
+  const counted =
+    '<testsuites><testsuite name="s" failures="2" errors="0"><testcase name="a"/></testsuite></testsuites>'
+  assert.deepEqual([read('', counted).verdict, read('', counted).reason], ['fail', '1 of 2 cases failed: s'])
+  assert.match(read('', counted).caseList[0]?.note ?? '', /failures="2"/)
+  const both = '<testsuite failures="1" errors="1"><testcase name="a"><failure/></testcase></testsuite>'
+  assert.deepEqual(read('', both).cases, { total: 1, pass: 0, fail: 1, skip: 0, todo: 0 })
+  // Words of the program are none.
+  assert.equal(verdictOf('', '<testsuite failures="0" errors=""><system-out><error/></system-out></testsuite>'), 'pass')
+})
+
 test('JUnit that cannot be read is a warning with a note: a DTD, no XML, cut off, another document, too deep', () => {
   const laughs = `<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;">]><testsuite>&lol2;</testsuite>`
   for (const xml of [
