@@ -262,7 +262,9 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
     [[old, 'log']],
   )
   assert.ok(get(old).logKept)
-  await at(() => expire(false))
+  const [dry] = await expire(true)
+  const [real] = await at(() => expire(false))
+  assert.deepEqual(real, dry, 'a dry run says what will happen')
   assert.equal(get(old).logKept, false)
   assert.equal(await parts.folder.openLog(old), undefined)
   const log = await parts.folder.openLog(kept)
