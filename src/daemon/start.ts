@@ -16,7 +16,6 @@ import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from 
 import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
-import { stageOf } from '../domain/stage.ts'
 import { usedCodeCaches } from '../evaluate.ts'
 import type { ManagementOptions } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
@@ -162,7 +161,7 @@ async function start(
     resolve,
     onTransfer(record, from) {
       transfers.add(record, from)
-      if (!from && record.outcome === 'done') testing.sign(identityOf(record.client, macAt), record.name)
+      if (!from && record.outcome === 'done') testing.fetched(identityOf(record.client, macAt), record.name, true)
     },
   })
   if (tftp) {
@@ -214,9 +213,7 @@ async function start(
           onDownload(download) {
             transfers.downloaded(download)
             const { outcome, from, name } = download
-            // A configuration has been counted when it was decided: it is where a boot begins.
-            if (outcome === 'done' && stageOf(name) !== 'configuration')
-              testing.sign(identityOf(from.address, macAt), name)
+            if (outcome === 'done') testing.fetched(identityOf(from.address, macAt), name, !from.preview)
           },
         }),
     ],

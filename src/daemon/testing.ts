@@ -7,6 +7,7 @@ import type { Daemon } from '../commands/daemon.ts'
 import type { Config } from '../config.ts'
 import { parseIp4 } from '../domain/address.ts'
 import type { Decision } from '../domain/boot.ts'
+import { isGrubConfiguration, stageOf } from '../domain/stage.ts'
 import type { HttpApp } from '../http/env.ts'
 import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
 import type { MachineOptions } from '../http/machines.ts'
@@ -34,6 +35,8 @@ export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'we
   faults(): string[]
   /** A configuration was served for a real boot; `ip`: who asked. */
   booted(machine: MachineIdentity, decision: Decision): void
+  /** A file was served whole; `loads`: to a program that boots. */
+  fetched(machine: MachineIdentity, file: string, loads: boolean): void
   /** A machine asked for something else. */
   sign(machine: MachineIdentity, what: string): void
   /** The URLs of machines, with what they share with the others. */
@@ -107,7 +110,13 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     faults: () => [...tests.faults(), ...[space.fault()].filter((fault) => fault !== undefined)],
     booted(machine, decision) {
       const systemId = decision.system?.id
-      lives.booted({ machine, systemId, profile: decision.profile, atMs: Date.now() })
+      lives.booted({ machine, systemId, read: { profile: decision.profile }, atMs: Date.now() })
+    },
+    fetched(machine, file, loads) {
+      const atMs = Date.now()
+      if (loads && isGrubConfiguration(file)) lives.booted({ machine, systemId: undefined, read: { file }, atMs })
+      // Any other configuration has been counted when it was decided: it is where a boot begins.
+      else if (stageOf(file) !== 'configuration') lives.sign(machine, file, atMs, loads)
     },
     sign: (machine, what) => lives.sign(machine, what, Date.now()),
     urls: (options) =>

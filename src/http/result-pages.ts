@@ -161,16 +161,17 @@ export function mountResultPages(
   })
 
   app.get('/compare/:pair', async (c) => {
-    const [a, b, ...rest] = c.req.param('pair').split('...')
-    if (a === undefined || b === undefined || rest.length > 0) {
-      throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
-    }
+    const [a, b] = getPair(c.req.param('pair'))
     const words = (c.req.query('q') ?? '').slice(0, 200)
-    const page = await viewCompare(daemon, index, getVersion(a), getVersion(b), words)
+    const page = await viewCompare(daemon, index, a, b, words)
     const format = c.req.query('format')
     if (format === 'csv') return dataResponse(changesCsv(page.changes), 'text/csv; charset=utf-8', 'compare.csv')
     if (format === 'json') {
-      return dataResponse(`${JSON.stringify({ a, b, changes: page.changes })}\n`, 'application/json', 'compare.json')
+      return dataResponse(
+        `${JSON.stringify({ a: a.name, b: b.name, changes: page.changes })}\n`,
+        'application/json',
+        'compare.json',
+      )
     }
     checkFormat(format)
     return show(c, 'compare', page.data, page.frame)
@@ -276,6 +277,21 @@ export function mountResultPages(
       default:
         throw new Refusal('not-found', 'a badge is /badge/<system|test|version>/<name>.svg')
     }
+  }
+
+  /** `A...B`; names may hold dots themselves: it is cut where both sides are versions. */
+  function getPair(pair: string): readonly [VersionRow, VersionRow] {
+    const parts = pair.split('...')
+    const [first, second] = parts
+    if (first === undefined || second === undefined) {
+      throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
+    }
+    for (let at = pair.indexOf('...'); at >= 0; at = pair.indexOf('...', at + 1)) {
+      const [a, b] = [queries.findVersion(pair.slice(0, at)), queries.findVersion(pair.slice(at + 3))]
+      if (a && b) return [a, b]
+    }
+    const half = Math.ceil(parts.length / 2)
+    return [getVersion(parts.slice(0, half).join('...')), getVersion(parts.slice(half).join('...'))]
   }
 
   function getVersion(name: string): VersionRow {

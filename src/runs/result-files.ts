@@ -13,7 +13,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultFiles, RunLog } from '../commands/daemon.ts'
 import type { ResultCase } from '../domain/run.ts'
@@ -44,8 +44,9 @@ export interface ResultFolder extends ResultFiles {
   appendProgress(run: number, at: number, bytes: Uint8Array): Promise<void>
   /** undefined: it is there already. */
   keepScript(hash: string, text: string): Promise<void> | undefined
-  removeLog(run: number): Promise<number>
-  removeAll(run: number): Promise<number>
+  /** How many bytes go; `dryRun`: would go. */
+  removeLog(run: number, dryRun?: boolean): Promise<number>
+  removeAll(run: number, dryRun?: boolean): Promise<number>
 }
 
 export function createResultFolder(dir: string): ResultFolder {
@@ -169,20 +170,32 @@ export function createResultFolder(dir: string): ResultFolder {
       }
       if (isNew) await syncFolder()
     },
-    async removeLog(run) {
-      return removeFiles(await filesOf(run, ['log']))
+    async removeLog(run, dryRun = false) {
+      return removeFiles(await filesOf(run, ['log']), dryRun)
     },
-    async removeAll(run) {
-      return removeFiles(await filesOf(run, ['log', 'cases.json', 'files']))
+    async removeAll(run, dryRun = false) {
+      return removeFiles(await filesOf(run, ['log', 'cases.json', 'files']), dryRun)
     },
   }
 }
 
-async function removeFiles(files: readonly string[]): Promise<number> {
+async function removeFiles(files: readonly string[], dryRun: boolean): Promise<number> {
   let bytes = 0
   for (const file of files) {
-    bytes += (await sizeOf(file)) ?? 0
-    await rm(file, { recursive: true, force: true })
+    bytes += await contentBytes(file)
+    if (!dryRun) await rm(file, { recursive: true, force: true })
   }
+  return bytes
+}
+
+/** Of a file, or of the files in a folder: how large the folder's own entry is says nothing. */
+async function contentBytes(path: string): Promise<number> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isMissing(error)) return undefined
+    throw error
+  })
+  if (!found?.isDirectory()) return found?.size ?? 0
+  let bytes = 0
+  for (const name of await readdir(path)) bytes += (await sizeOf(join(path, name))) ?? 0
   return bytes
 }

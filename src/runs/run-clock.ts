@@ -102,7 +102,7 @@ export function openRunClock(options: RunClockOptions): RunClock {
   }
 
   /** Runs under way on the machine: sent to its MAC, else to its address, else, where neither is known, to its system. */
-  const runsOf = ({ machine, systemId }: BootSeen): RunRow[] => {
+  const runsOf = ({ machine, systemId }: Pick<BootSeen, 'machine' | 'systemId'>): RunRow[] => {
     const found: RunRow[] = []
     if (underWay().size === 0) return found
     for (const system of systemsOf(machine, systemId)) {
@@ -138,6 +138,8 @@ export function openRunClock(options: RunClockOptions): RunClock {
         judged.set(life, true)
         continue
       }
+      // It did come, for another run: its silence is that run's.
+      if (runsOf({ machine, systemId }).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
       const patienceMs = tests.times(run.test.name)?.bootMs
       if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
       judged.set(life, true)

@@ -6,12 +6,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { executable, type RunningDaemon, serve } from '../harness/executable.ts'
 import { until as untilFound } from '../harness/process.ts'
+import { openPeer, read } from '../harness/tftp-server.ts'
 
 /** A busy machine does each of these in well under this. */
 const untilMs = 20_000
@@ -377,6 +378,22 @@ describe('verdicts, deadlines, retries', () => {
       await daemon.must('delsystem', nic)
     })
   }
+
+  test('a boot by GRUB loses the run that was sent; a person who looks at its configuration does not', async (t) => {
+    mkdirSync(join(daemon.dataDir, 'tftpboot', 'grub'), { recursive: true })
+    writeFileSync(join(daemon.dataDir, 'tftpboot', 'grub', 'grub.cfg'), 'set timeout=1\n')
+    const path = '/boot/grub/grub.cfg'
+    for (const agent of ['GRUB 2.06', 'tftp']) {
+      await request('smoke')
+      const run = await fetchRun()
+      assert.equal((await get(path, { headers: { 'user-agent': 'Mozilla/5.0' } })).status, 200)
+      assert.equal((await show(run)).state, 'sent')
+      if (agent === 'tftp')
+        assert.equal((await read(await openPeer(t), daemon.tftpPort, 'grub/grub.cfg')).bytes.length, 14)
+      else await get(path, { headers: { 'user-agent': agent } })
+      await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+    }
+  })
 
   test('three lost in a row make a system sick; a conclusive run heals it', async () => {
     for (let each = 0; each < 3; each++) {

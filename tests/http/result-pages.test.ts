@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fillLab, type Lab } from '../harness/lab.ts'
+import { emit, requested, uploaded } from '../harness/run-events.ts'
 import { openSite, type Site } from '../harness/site.ts'
 
 let site: Site
@@ -268,6 +269,47 @@ describe('trends', () => {
     assert.match(first, new RegExp(`data-label="Failing since"><a href="/test/\\d+/"><bdi>${failing?.version?.name}`))
     assert.match(first, /\d+ %/)
     assert.match(html, /1 of 9 tests fails/)
+  })
+})
+
+describe('versions that hurt', () => {
+  let run = 90_000
+  const give = async (test: number, verdict: 'pass' | 'fail' | 'infra', version: string) => {
+    run += 1
+    await emit(site.store, requested(run, lab.system, test), uploaded(run, verdict, version))
+  }
+
+  test('versions with dots are compared, whichever way the dots lie', async () => {
+    const names = ['1.', '2', '1.0...2.0', '..x', '1']
+    for (const name of names) await give(lab.test, 'pass', name)
+    for (const a of names) {
+      for (const b of names.filter((each) => each !== a)) {
+        const compared = JSON.parse(
+          await page(`/compare/${encodeURIComponent(a)}...${encodeURIComponent(b)}?format=json`),
+        )
+        assert.equal(`${compared.a}...${compared.b}`, `${a}...${b}`)
+      }
+    }
+    const page404 = await site.get('/compare/1.0...nosuch')
+    assert.deepEqual([page404.status, /Version 1\.0 not defined/.test(page404.text)], [404, true])
+    assert.equal((await site.get('/compare/nothing')).status, 404)
+    const link = await site.get(`/compare?a=${encodeURIComponent('1.0...2.0')}&b=2`)
+    assert.equal((await site.get(link.headers.get('location') ?? '')).status, 200)
+  })
+
+  test('a version that fails, or is worse than the one before, has no good sign', async () => {
+    const sign = (html: string) => /<p class="answer[^>]*>\s*<span class="glyph"[^>]*>([^<]*)</.exec(html)?.[1]
+    await give(lab.test, 'pass', 'sign-1')
+    assert.equal(sign(await page('/versions')), '✓')
+    await give(lab.test, 'pass', 'sign-2')
+    await give(lab.test + 1, 'fail', 'sign-2')
+    assert.match(await page('/versions'), /sign-2: 1 fail, 1 pass; 0 regressions since sign-1/)
+    assert.equal(sign(await page('/versions')), '✕')
+    const worse = await page('/compare/sign-1...sign-2')
+    assert.deepEqual([sign(worse), /0 regressions, 1 new failure, 0 fixed/.test(worse)], ['✕', true])
+    assert.equal(sign(await page('/compare/sign-2...sign-1')), '✓')
+    await give(lab.test, 'infra', 'sign-3')
+    assert.equal(sign(await page('/versions')), '⚡')
   })
 })
 

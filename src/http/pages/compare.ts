@@ -39,6 +39,8 @@ export async function viewCompare(
   const count = (kind: ChangeKind) => changes.filter((change) => change.kind === kind).length
   const kinds = (Object.keys(changeKinds) as ChangeKind[]).filter((kind) => count(kind) > 0)
   const regressions = count('regression')
+  const newFailures = count('newFailure')
+  const isWorse = regressions > 0 || newFailures > 0
   const base = `/compare/${encodeURIComponent(a.name)}...${encodeURIComponent(b.name)}`
   const link = (format: string) => `${base}?${new URLSearchParams({ ...(words === '' ? {} : { q: words }), format })}`
   const side = (given: Change['before'], version: string) =>
@@ -56,9 +58,9 @@ export async function viewCompare(
     a: visible(a.name),
     b: visible(b.name),
     query: words,
-    failing: regressions > 0,
-    glyph: regressions > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
-    answer: `From ${visible(a.name)} to ${visible(b.name)}: ${plural(regressions, 'regression')}, ${formatCount(count('fixed'))} fixed, ${formatCount(count('lostCoverage') + count('disappeared'))} lost or gone.`,
+    failing: isWorse,
+    glyph: isWorse ? verdicts.fail.glyph : verdicts.pass.glyph,
+    answer: `From ${visible(a.name)} to ${visible(b.name)}: ${plural(regressions, 'regression')}, ${plural(newFailures, 'new failure')}, ${formatCount(count('fixed'))} fixed, ${formatCount(count('lostCoverage') + count('disappeared'))} lost or gone.`,
     versions: queries.listVersions(versionsOffered).map(({ name }) => visible(name)),
     kinds: kinds.map((kind) => ({
       kind,
