@@ -5,9 +5,9 @@
  * get, and which unknown ones were seen. Filter, order and page are in the URL. Source: WEB.md, COMPATIBILITY 4.6 (`/`).
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { parseMac } from '../../domain/address.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import { type BootView, glyphs, readBoots } from './boots.ts'
+import { createBootMachines, unknownMachines } from './boot-machine.ts'
+import { type BootView, dueInMs, glyphs, readBoots } from './boots.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
 import type { VersionIndex } from './version-index.ts'
@@ -139,7 +139,7 @@ export async function viewMachines(
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
     traced: recent !== undefined,
-    unknown: unknownMachines(recent ?? [], daemon),
+    unknown: unknownMachines(daemon, recent ?? [], unknownMax),
     byDefault: viewDefault(daemon, nowMs),
     empty: total === 0,
     examples: examples(daemon),
@@ -157,7 +157,15 @@ export async function viewMachines(
   const title = needs > 0 ? `${glyphs.fail} ${needs} · Machines` : 'Machines'
   return {
     data,
-    frame: { title, state: needs > 0 ? 'fail' : 'ok', place: 'machines', query: query.words, seq, wall: query.wall },
+    frame: {
+      title,
+      state: needs > 0 ? 'fail' : 'ok',
+      place: 'machines',
+      query: query.words,
+      seq,
+      boots: { dueMs: dueInMs(recent ?? [], nowMs) },
+      wall: query.wall,
+    },
   }
 }
 
@@ -199,14 +207,16 @@ function countsOf(rows: readonly MachineRow[]): object[] {
 
 /** Systems whose latest boot failed, newest first. */
 function failingSystems(recent: readonly BootView[], daemon: Daemon): object[] {
+  const machineOf = createBootMachines(daemon)
   const seen = new Set<number>()
   return recent.flatMap((boot) => {
-    if (boot.system === undefined || seen.has(boot.system)) return []
-    seen.add(boot.system)
-    const system = boot.verdict === 'fail' ? daemon.store.queries.getSystem(boot.system) : undefined
-    if (!system) return []
-    const detail = boot.steps.findLast((step) => step.verdict === 'fail')
-    return [{ id: system.id, name: visible(system.name), when: boot.when, outcome: boot.outcome, step: detail }]
+    const { id, name } = machineOf(boot)
+    // A machine that no system has is nobody's to mend; it is listed below.
+    if (id === undefined || seen.has(id)) return []
+    seen.add(id)
+    if (boot.verdict !== 'fail') return []
+    const step = boot.steps.findLast((each) => each.verdict === 'fail')
+    return [{ id, name, boot: boot.id, when: boot.when, outcome: boot.outcome, step, clue: boot.clue }]
   })
 }
 
@@ -229,19 +239,6 @@ function viewDefault(daemon: Daemon, nowMs: number): object {
   const undecided = { command: commandLine('pxemngr', 'nextboot', defaultSystem, 'local') }
   if (!next) return undecided
   return { id: next.system.id, next: visible(next.profile), since: moment(next.at, nowMs), by: visible(next.by) }
-}
-
-/** Machines that asked and that no system has (now), newest first. */
-function unknownMachines(recent: readonly BootView[], daemon: Daemon): object[] {
-  const found = new Map<string, object>()
-  for (const { mac, ip, when, system } of recent) {
-    if (found.size === unknownMax) break
-    if (mac === undefined || system !== undefined || found.has(mac)) continue
-    const address = parseMac(mac)
-    if (!address || daemon.store.queries.systemsWith(address).length > 0) continue
-    found.set(mac, { mac, ip, when, command: `pxemngr addsystem NAME ${mac}` })
-  }
-  return [...found.values()]
 }
 
 /** The commands that put a first machine on this page, with a profile that is really there. */

@@ -9,7 +9,7 @@ import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
-import { glyphs, readBoots } from './boots.ts'
+import { dueInMs, readBoots } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import type { ListQuery } from './run-selection.ts'
@@ -84,11 +84,7 @@ export async function viewSystem(
     tested,
     table,
     traced: boots !== undefined,
-    boots: (boots ?? []).map((boot) => ({
-      ...boot,
-      glyph: glyphs[boot.verdict],
-      steps: boot.steps.map((step) => ({ ...step, glyph: glyphs[step.verdict] })),
-    })),
+    boots: boots ?? [],
     records:
       records &&
       [...records].reverse().map(({ seq: record, at, actor, changes, count }) => ({
@@ -115,6 +111,7 @@ export async function viewSystem(
       place: 'machines',
       crumbs: [{ text: 'Machines', href: '/' }, { text: name }],
       seq,
+      boots: { dueMs: dueInMs(boots ?? [], nowMs) },
     },
   }
 }
