@@ -130,6 +130,8 @@ export type WaitNote = (line: string | undefined, part?: readonly object[]) => P
 
 /** Which boots to list, newest first; of `id`, `system` (id) and `mac` one at most. */
 export interface BootQuery {
+  /** The latest boot of each of these systems (ids) that has one, in their order; nothing else is asked then. */
+  readonly latestOf?: readonly number[]
   readonly id?: number
   readonly system?: number
   readonly mac?: string

@@ -165,7 +165,14 @@ export function createBootTables(database: Database): BootTables {
       }
       return forgotten
     },
-    boots({ id, system, mac, limit }) {
+    boots({ latestOf, id, system, mac, limit }) {
+      if (latestOf) {
+        const latestOne = `SELECT ${bootColumns} FROM boot WHERE system = ? ORDER BY id DESC LIMIT 1`
+        return latestOf.slice(0, bootsAnsweredMax).flatMap((each) => {
+          const row = database.get(latestOne, [each])
+          return row ? [toBoot(database, row)] : []
+        })
+      }
       const [column, value] = Object.entries({ id, system, mac }).find(([, each]) => each !== undefined) ?? []
       const where = column === undefined ? '' : `WHERE ${column} = ?`
       const values = value === undefined ? [] : [value]

@@ -57,6 +57,8 @@ export interface Boot {
 }
 
 export interface BootQuery {
+  /** The latest boot of each of these systems, in their order, in place of a list. */
+  readonly latestOf?: readonly number[] | undefined
   readonly id?: number | undefined
   readonly system?: number | undefined
   readonly mac?: string | undefined

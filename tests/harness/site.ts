@@ -42,8 +42,12 @@ export async function openSite(): Promise<Site> {
   let pages: Pages | undefined
   const boots: BootRow[] = []
   const listeners = new Set<() => void>()
-  const daemonBoots: Daemon['boots'] = async ({ id, system, mac, limit }) => {
+  const daemonBoots: Daemon['boots'] = async ({ latestOf, id, system, mac, limit }) => {
     if (site.trace === 'fails') throw new Error('the trace does not answer')
+    if (latestOf) {
+      const latest = latestOf.flatMap((each) => boots.find((boot) => boot.systemId === each) ?? [])
+      return latest as unknown as readonly Readonly<Record<string, unknown>>[]
+    }
     const wanted = boots.filter(
       (boot) =>
         (id === undefined || boot.id === id) &&

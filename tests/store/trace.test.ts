@@ -217,6 +217,16 @@ test('a boot keeps what decided it last, and is found by its id', async (t) => {
   assert.equal(other?.decision, null)
   assert.deepEqual(log.boots({ id: boot?.id, limit: 5 }), [boot])
   assert.deepEqual(log.boots({ id: 99, limit: 5 }), [])
+  log.add(
+    [8, 9, 8].map((systemId, at) => step('pxelinux.0', { ip: `10.0.1.${at}`, mac: undefined, at: 10 + at, systemId })),
+  )
+  assert.deepEqual(
+    log.boots({ latestOf: [9, 7777, 8], limit: 1 }).map(({ systemId, ip }) => [systemId, ip]),
+    [
+      [9, '10.0.1.1'],
+      [8, '10.0.1.2'],
+    ],
+  )
   const again = createBootLog(createBootTables(database))
   again.add([step('initrd.gz', { at: 5 })])
   assert.deepEqual(again.boots({ id: boot?.id, limit: 5 })[0]?.decision, boot?.decision, 'also when it goes on later')

@@ -18,6 +18,8 @@ import { commandLine, formatCount, moment, plural, visible } from './words.ts'
 export const rowsPerPage = 100
 /** Boots looked at for unknown machines and failures: the last minutes of a busy server, days of a quiet one. */
 const bootsRecent = 500
+/** Systems whose last boots are asked for in one question: what the trace answers at most. */
+const bootsAtOnce = 1000
 /** Unknown machines listed; the newest. */
 const unknownMax = 10
 /** Failing machines named one by one; beyond that only counted. */
@@ -84,8 +86,14 @@ export async function lastBoots(
   rows: readonly MachineRow[],
   nowMs: number,
 ): Promise<ReadonlyMap<number, BootView>> {
-  const boots = await Promise.all(rows.map(({ id }) => readBoots(daemon, { system: id, limit: 1 }, nowMs)))
-  return new Map(rows.flatMap(({ id }, place) => (boots[place]?.[0] ? [[id, boots[place][0]] as const] : [])))
+  const found = new Map<number, BootView>()
+  for (let from = 0; from < rows.length; from += bootsAtOnce) {
+    const latestOf = rows.slice(from, from + bootsAtOnce).map(({ id }) => id)
+    for (const boot of (await readBoots(daemon, { latestOf, limit: bootsAtOnce }, nowMs)) ?? []) {
+      if (boot.system !== undefined) found.set(boot.system, boot)
+    }
+  }
+  return found
 }
 
 /** Data of the template and what the layout needs. */
@@ -229,7 +237,7 @@ function viewRow(row: MachineRow, boot: BootView | undefined, nowMs: number): ob
     next: row.next === null ? undefined : visible(row.next),
     since: row.since === null ? undefined : moment(row.since, nowMs),
     by: visible(row.by ?? ''),
-    boot: boot && { verdict: boot.verdict, glyph: glyphs[boot.verdict], outcome: boot.outcome, when: boot.when },
+    boot,
   }
 }
 
