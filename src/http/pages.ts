@@ -95,9 +95,13 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   }
 }
 
+/** Pages that hang on a wall with `?wall`, beside those that know of it themselves. */
+const overviews: ReadonlySet<PageName> = new Set(['boots', 'runs', 'versions'])
+
 /** The page, or with `?fragment` the inside of `<main>` alone, by which an open page refreshes itself. */
 function show(c: HttpContext, name: PageName, data: object, frame: Frame, status = 200): Response {
-  const shown = { ...frame, access: c.get('access') }
+  const wall = overviews.has(name) && c.req.query('wall') !== undefined
+  const shown = { ...frame, wall: wall || frame.wall === true, access: c.get('access') }
   if (c.req.query('fragment') === undefined) return htmlResponse(renderPage(name, data, shown), status)
   const tab = {
     'x-page-title': encodeURIComponent(frame.title),

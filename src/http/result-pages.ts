@@ -159,10 +159,7 @@ export function mountResultPages(
   })
 
   app.get('/compare/:pair', async (c) => {
-    const [a, b, ...rest] = c.req.param('pair').split('...')
-    if (a === undefined || b === undefined || rest.length > 0) {
-      throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
-    }
+    const [a, b] = pairOf(c.req.param('pair'))
     const words = (c.req.query('q') ?? '').slice(0, 200)
     const page = await viewCompare(daemon, index, getVersion(a), getVersion(b), words)
     const format = formatOf(c.req.query('format'))
@@ -173,12 +170,17 @@ export function mountResultPages(
     return show(c, 'compare', page.data, page.frame)
   })
 
-  const showRun = async (c: HttpContext, run: RunRow, fault?: string, status = 200): Promise<Response> => {
+  const showRun = async (
+    c: HttpContext,
+    run: RunRow,
+    refused?: { readonly fault: string; readonly typed: string },
+    status = 200,
+  ): Promise<Response> => {
     const options = {
       ...parseRunQuery(paramsOf(c)),
       mayChange: mayChange(c),
       nowMs: nowMs(),
-      ...(fault === undefined ? {} : { fault }),
+      ...refused,
     }
     const { data, frame } = await viewRunPage(daemon, run, options)
     return show(c, 'run', data, frame, status)
@@ -202,7 +204,7 @@ export function mountResultPages(
         return c.redirect(`/test/${run.id}/`, 303)
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
-        return showRun(c, run, error.message, error.status)
+        return showRun(c, run, { fault: error.message, typed: typed.get('why') ?? '' }, error.status)
       }
     })
   }
@@ -273,6 +275,17 @@ export function mountResultPages(
       default:
         throw new Refusal('not-found', 'a badge is /badge/<system|test|version>/<name>.svg')
     }
+  }
+
+  /** `A...B`; a version may have dots of its own, so the place counts that has one on both sides. */
+  function pairOf(text: string): [string, string] {
+    const parts = text.split('...')
+    const pairs = parts
+      .slice(1)
+      .map((_, at): [string, string] => [parts.slice(0, at + 1).join('...'), parts.slice(at + 1).join('...')])
+    const [first] = pairs
+    if (!first) throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
+    return pairs.find((pair) => pair.every((name) => queries.findVersion(name))) ?? first
   }
 
   function getVersion(name: string): VersionRow {

@@ -332,7 +332,7 @@
   // Keys
 
   const keys = [
-    ['/', 'find a machine'],
+    ['/', 'find'],
     ['j', 'next row'],
     ['k', 'row before'],
     ['Enter', 'open the row'],

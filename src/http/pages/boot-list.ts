@@ -62,7 +62,7 @@ export function viewBoots(
     groups.at(-1)?.rows.push(viewRow(daemon, listed, nowMs))
   }
   const data = {
-    tone: stuck > 0 ? 'fail' : 'pass',
+    tone: stuck > 0 ? 'fail' : booting > 0 ? 'running' : 'pass',
     glyph: stuck > 0 ? glyphs.fail : booting > 0 ? glyphs.running : glyphs.pass,
     answer: answerLine(all, recent.length, stuck, booting, unknown.length),
     traced: all !== undefined,
@@ -123,7 +123,6 @@ export function viewBoots(
       state: stuck > 0 ? 'fail' : 'ok',
       place: 'boots',
       crumbs: [{ text: 'Boots' }],
-      query: query.words,
       seq: daemon.store.seq,
       boots: { dueMs: dueInMs(all ?? [], nowMs) },
     },

@@ -159,10 +159,15 @@ function answerFor(daemon: Daemon, address?: Address): Answer {
   return {
     address: address?.text,
     profile: answer.found ? visible(answer.profile) : undefined,
-    steps: answer.why.map(visible),
+    steps: answer.why.map((step) => withTimes(visible(step))),
     faulty: answer.found && answer.profile !== answer.decided,
     seq: answer.found ? answer.seq : undefined,
   }
+}
+
+/** Times in the spelling of the pages. */
+function withTimes(step: string): string {
+  return step.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\b/g, (at) => moment(at, Date.parse(at))?.exact ?? at)
 }
 
 /** What the machine with this address would ask if it booted now. */
