@@ -136,11 +136,24 @@ export interface AskedRun {
 /** Takes a line for stderr and what it tells (`waitedPart`); undefined: a sign of life. */
 export type WaitNote = (line: string | undefined, part?: readonly object[]) => Promise<void>
 
-/** Which boots to list, newest first. */
+/** Which boots to list, newest first; of `id`, `system` (id) and `mac` one at most. */
 export interface BootQuery {
-  /** Only those of this system id. */
+  /** The latest boot of each of these systems (ids) that has one, in their order; nothing else is asked then. */
+  readonly latestOf?: readonly number[]
+  readonly id?: number
   readonly system?: number
+  readonly mac?: string
   readonly limit: number
+}
+
+/** Where the server is, for whoever sets up DHCP and files. */
+export interface Premises {
+  /** Key of the configuration and the folder in use. */
+  readonly folders: readonly { readonly key: string; readonly path: string }[]
+  /** IPv4 addresses of this host that others reach. */
+  readonly addresses: readonly string[]
+  /** Base URL that reaches it at one of its addresses, no slash at its end. */
+  urlFrom(address: string): string
 }
 
 export interface Daemon {
@@ -175,4 +188,8 @@ export interface Daemon {
   transfers(): { active: number; recent: readonly TransferRecord[] }
   /** Boots as the trace kept them, newest first; rows are plain JSON objects. */
   boots(query: BootQuery): Promise<readonly Readonly<Record<string, unknown>>[]>
+  /** Calls `listener` when boots have changed, about once a second at most, until the returned function is called. */
+  onBoots(listener: () => void): () => void
+  /** As it is now. */
+  premises(): Premises
 }

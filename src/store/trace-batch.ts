@@ -5,17 +5,18 @@
  * Per step `numbers` has `numbersPerStep` entries and `texts` has `textsPerStep`; absent is -1 or ''. A closed format
  * between the two files that use it, nowhere stored.
  */
+import type { DecidedBy } from '../domain/boot.ts'
 import type { TraceStep } from './boot-timeline.ts'
 
 export interface StepBatch {
-  /** at, kind (0 TFTP, 1 HTTP, 2 HTTP that joins), size, sent, duration, system */
+  /** at, kind (0 TFTP, 1 HTTP, 2 HTTP that joins), size, sent, duration, system, record that decided */
   readonly numbers: readonly number[]
-  /** MAC, IP, name, outcome, detail, profile */
+  /** MAC, IP, name, outcome, detail, profile, decided by, decided profile where another was served */
   readonly texts: readonly string[]
 }
 
-const numbersPerStep = 6
-const textsPerStep = 6
+const numbersPerStep = 7
+const textsPerStep = 8
 const absent = -1
 
 /** A batch that steps are added to. */
@@ -25,7 +26,7 @@ export class StepBatchWriter implements StepBatch {
   count = 0
 
   add(step: TraceStep): void {
-    const { at, kind, sizeBytes, sentBytes, durationMs, systemId } = step
+    const { at, kind, sizeBytes, sentBytes, durationMs, systemId, decision } = step
     this.numbers.push(
       at,
       kind === 'tftp' ? 0 : step.joins ? 2 : 1,
@@ -33,8 +34,18 @@ export class StepBatchWriter implements StepBatch {
       sentBytes,
       durationMs,
       systemId ?? absent,
+      decision?.seq ?? absent,
     )
-    this.texts.push(step.mac ?? '', step.ip, step.name, step.outcome, step.detail, step.profile ?? '')
+    this.texts.push(
+      step.mac ?? '',
+      step.ip,
+      step.name,
+      step.outcome,
+      step.detail,
+      step.profile ?? '',
+      decision?.by ?? '',
+      decision?.instead ?? '',
+    )
     this.count++
   }
 }
@@ -42,11 +53,12 @@ export class StepBatchWriter implements StepBatch {
 export function readBatch({ numbers, texts }: StepBatch): TraceStep[] {
   const steps: TraceStep[] = []
   for (let n = 0, t = 0; n < numbers.length; n += numbersPerStep, t += textsPerStep) {
-    const [at = 0, kind, sizeBytes = absent, sentBytes = 0, durationMs = 0, systemId = absent] = numbers.slice(
-      n,
-      n + numbersPerStep,
+    const [at = 0, kind, sizeBytes = absent, sentBytes = 0, durationMs = 0, systemId = absent, seq = absent] =
+      numbers.slice(n, n + numbersPerStep)
+    const [mac, ip = '', name = '', outcome = '', detail = '', profile, by, instead = ''] = texts.slice(
+      t,
+      t + textsPerStep,
     )
-    const [mac, ip = '', name = '', outcome = '', detail = '', profile] = texts.slice(t, t + textsPerStep)
     steps.push({
       at,
       mac: mac || undefined,
@@ -60,6 +72,7 @@ export function readBatch({ numbers, texts }: StepBatch): TraceStep[] {
       detail,
       profile: profile || undefined,
       systemId: systemId === absent ? undefined : systemId,
+      ...(by ? { decision: { by: by as DecidedBy, instead, seq } } : {}),
       ...(kind === 2 ? { joins: true } : {}),
     })
   }

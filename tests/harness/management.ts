@@ -92,6 +92,15 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     notices: () => [],
     transfers: () => ({ active: 0, recent: [] }),
     boots: async () => [],
+    onBoots: () => () => {},
+    premises: () => ({
+      folders: ['data-dir', 'profiles-dir', 'tests-dir', 'results-dir', 'tftp-root'].map((key) => ({
+        key,
+        path: `/var/lib/pxemngr/${key}`,
+      })),
+      addresses: ['192.0.2.1'],
+      urlFrom: (address) => `http://${address}:8000`,
+    }),
   }
   await daemon.profiles.sync()
   const management = createManagementApp(daemon, {

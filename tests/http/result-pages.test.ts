@@ -341,3 +341,36 @@ test('a machine’s history goes on from what was read: its own changes, a long 
   const withoutAges = (html: string) => html.replace(/>[^<]*<\/time>/g, '')
   assert.equal(withoutAges(await history()), withoutAges(third))
 })
+
+test('a machine is found by its MAC in any spelling, and its boots with it; one that nobody has too', async () => {
+  const found = await page('/search?q=5254.00AA.0003')
+  assert.match(
+    found,
+    new RegExp(`<a href="/system/${lab.sick}/"><bdi>[^<]*</bdi></a> <span class="quiet"><bdi>has 52:54:00:aa:00:03`),
+  )
+  assert.match(found, /href="\/boots\?q=52%3A54%3A00%3Aaa%3A00%3A03"/)
+  const none = await page('/search?q=52-54-00-aa-ff-ff')
+  assert.match(none, /No system has 52:54:00:aa:ff:ff\./)
+  assert.match(none, /href="\/boots\?q=52%3A54%3A00%3Aaa%3Aff%3Aff"/)
+})
+
+test('versions whose names have dots of their own are compared', async () => {
+  await site.store.commit({ who: 'ann', from: 'socket', surface: 'cli' }, (tx) => {
+    for (const version of ['5...1', '5...']) {
+      tx.emit({ type: 'suite.given', system: lab.system, version, suite: 'release', tests: [] })
+    }
+  })
+  for (const pair of ['5...1...5...', `${lab.versions[0]}...5...1`, '5......5...1']) {
+    assert.match(await page(`/compare/${pair}`), /<h1 class="hidden">Compare/, pair)
+  }
+  for (const pair of ['4', '4...', '5...2', '...']) assert.equal((await site.get(`/compare/${pair}`)).status, 404, pair)
+})
+
+test('the queue and the versions hang on a wall too: without controls, following what happens', async () => {
+  for (const path of ['/queue?wall', '/versions?wall', '/boots?wall', `/tests/${lab.versions.length}/?wall`]) {
+    const html = await page(path)
+    assert.match(html, /<body [^>]*class="[^"]* wall" data-seq=/, path)
+    assert.doesNotMatch(html, /<nav class="rail"|role="search"/, path)
+  }
+  assert.doesNotMatch(await page('/search?q=link'), /class="[^"]* wall"/)
+})

@@ -9,7 +9,7 @@ import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
-import { glyphs, readBoots } from './boots.ts'
+import { dueInMs, readBoots } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import { type ListQuery, listedMax } from './run-selection.ts'
@@ -85,11 +85,7 @@ export async function viewSystem(
     tested,
     table,
     traced: boots !== undefined,
-    boots: (boots ?? []).map((boot) => ({
-      ...boot,
-      glyph: glyphs[boot.verdict],
-      steps: boot.steps.map((step) => ({ ...step, glyph: glyphs[step.verdict] })),
-    })),
+    boots: boots ?? [],
     records:
       records &&
       [...records].reverse().map(({ seq: record, at, actor, changes, count }) => ({
@@ -116,6 +112,7 @@ export async function viewSystem(
       place: 'machines',
       crumbs: [{ text: 'Machines', href: '/' }, { text: name }],
       seq,
+      boots: { dueMs: dueInMs(boots ?? [], nowMs) },
     },
   }
 }
@@ -163,10 +160,15 @@ function answerFor(daemon: Daemon, address?: Address): Answer {
   return {
     address: address?.text,
     profile: answer.found ? visible(answer.profile) : undefined,
-    steps: answer.why.map(visible),
+    steps: answer.why.map((step) => withTimes(visible(step))),
     faulty: answer.found && answer.profile !== answer.decided,
     seq: answer.found ? answer.seq : undefined,
   }
+}
+
+/** Times in the spelling of the pages. */
+function withTimes(step: string): string {
+  return step.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\b/g, (at) => moment(at, Date.parse(at))?.exact ?? at)
 }
 
 /** What the machine with this address would ask if it booted now. */
