@@ -7,7 +7,7 @@
  * `code-cache.mjs BUNDLE ASSETS CACHE WORDS…`.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -61,6 +61,7 @@ export async function makeCodeCaches({ runtime, flags, assets, dir }) {
     })
     // With a journal to replay, as a daemon has from its second start on.
     await daemonWhile(caches['daemon.cjs.cache'], async () => {})
+    for (const path of Object.values(caches)) if (!existsSync(path)) throw new Error(`no run left ${path}`)
     return caches
   } finally {
     for (const child of running) child.kill('SIGKILL')
@@ -127,10 +128,10 @@ async function runBundleOnce([name, assetsFile, cache, ...words]) {
     runBundle(bundlePath(name), script, load)
     return
   }
-  const write = process.stdout.write.bind(process.stdout)
-  process.stdout.write = (...given) => {
-    if (String(given[0]).startsWith('pxemngr ready ')) keep()
-    return write(...given)
+  const { writeSync } = fs
+  fs.writeSync = (...given) => {
+    if (String(given[1]).startsWith('pxemngr ready ')) keep()
+    return writeSync(...given)
   }
   const { runLocal } = runBundle(bundlePath(name), script, load)
   process.exit(await runLocal('serve', { argv: words.slice(1) }))
