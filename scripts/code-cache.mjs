@@ -24,6 +24,8 @@ export async function makeCodeCaches({ runtime, flags, assets, dir }) {
   const work = mkdtempSync(join(tmpdir(), 'pxemngr-build-'))
   const list = join(work, 'assets.json')
   writeFileSync(list, JSON.stringify(assets))
+  const config = join(work, 'pxemngr.toml')
+  writeFileSync(config, '')
   const socket = join(work, 'socket')
   const folders = ['data-dir', 'profiles-dir', 'tftp-root', 'tests-dir', 'results-dir'].flatMap((key) => [
     `--${key}`,
@@ -34,8 +36,8 @@ export async function makeCodeCaches({ runtime, flags, assets, dir }) {
   const running = new Set()
   const start = (bundle, cache, words) => {
     const own = fileURLToPath(import.meta.url)
-    // Settings of whoever builds must not reach it.
-    const env = { PATH: process.env.PATH ?? '', HOME: work }
+    // Settings of whoever builds, and of the machine, must not reach it.
+    const env = { PATH: process.env.PATH ?? '', HOME: work, PXEMNGR_CONFIG: config }
     const child = spawn(runtime, [...flags, own, bundle, list, cache, ...words], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
