@@ -5,6 +5,7 @@
  * answered is on disk and in the journal. A result is read as it passes, so its size costs no memory. Sources: RUNS
  * "Machine URLs", CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.4.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants } from 'node:os'
 import { Readable } from 'node:stream'
 import { quote } from '../domain/address.ts'
@@ -25,9 +26,10 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { headersOf, type MachineAnswer, text } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
 import { boundaryOf, MultipartFault, readMultipart } from './multipart.ts'
+import { type Asked, answerRawUpload } from './raw-upload.ts'
 import { answerUnread, readBody } from './unread.ts'
 
-export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log'> {
+export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log' | 'onAnswered'> {
   readonly tokens: RunTokens
   readonly folder: ResultFolder
   readonly uploads: Uploads
@@ -48,7 +50,13 @@ const extendMaxMs = 7 * 86_400_000
 /** Files beside the log. */
 const attachmentsMax = 100
 
-export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
+export interface UploadUrls {
+  /** For `createHttpServer`: answers an upload itself, as most of them come, and returns whether it did. */
+  first(incoming: IncomingMessage, outgoing: ServerResponse): boolean
+  mount(app: HttpApp): void
+}
+
+export function createUploadUrls(options: UploadUrlOptions): UploadUrls {
   const { store, folder, lives } = options
   /** Bytes of progress being received. */
   let held = 0
@@ -63,7 +71,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   }
 
   /** The run, if this caller may report on it; else what to answer. */
-  async function authorize(c: HttpContext): Promise<RunRow | MachineAnswer> {
+  async function authorize(c: Asked): Promise<RunRow | MachineAnswer> {
     const id = c.req.param('id') ?? ''
     const run = /^[1-9]\d{0,14}$/.test(id) ? store.queries.getRun(Number(id)) : undefined
     if (!run) return text(404, `there is no run ${id.slice(0, 40)}`)
@@ -79,22 +87,19 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     return text(403, `${caller.peer} may not report on run ${run.id} of ${run.system.name}`)
   }
 
-  const sign = async (c: HttpContext, run: RunRow, what: string): Promise<void> => {
+  const sign = async (c: Asked, run: RunRow, what: string): Promise<void> => {
     const caller = await identifyCaller(c.get('peer'), options.callers)
     const mac =
       caller.macs[0] ?? ((store.queries.machineOf(run.id)?.mac ?? undefined) as Caller['macs'][number] | undefined)
     lives.sign({ mac, ip: caller.peer }, what, Date.now())
   }
 
-  app.all('/upload/:id', async (c) => {
-    if (c.req.method !== 'POST')
-      return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
+  const answerUpload = async (c: Asked): Promise<MachineAnswer> => {
     const run = await authorize(c)
-    if ('status' in run) return answer(c, run)
-    return answer(c, await upload(c, run))
-  })
+    return 'status' in run ? run : upload(c, run)
+  }
 
-  async function upload(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
+  async function upload(c: Asked, run: RunRow): Promise<MachineAnswer> {
     const boundary = boundaryOf(c.req.header('content-type'))
     if (boundary === undefined)
       return text(400, 'the body has to be multipart/form-data with a file in the field "file"')
@@ -135,7 +140,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     }
   }
 
-  async function receive(c: HttpContext, incoming: Upload, boundary: string, max: number): Promise<void> {
+  async function receive(c: Asked, incoming: Upload, boundary: string, max: number): Promise<void> {
     const { space } = options
     let received = 0
     let files = 0
@@ -157,7 +162,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     })
   }
 
-  function faultAnswer(error: unknown, c: HttpContext, run: RunRow): MachineAnswer {
+  function faultAnswer(error: unknown, c: Asked, run: RunRow): MachineAnswer {
     if (error instanceof MultipartFault) return text(400, error.message)
     if (error instanceof Refusal) return text(error.status, error.message)
     const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -173,7 +178,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     return text(500, 'the server failed: its log says why')
   }
 
-  app.all('/progress/:id', async (c) => {
+  const progressUrl = async (c: HttpContext): Promise<Response> => {
     const { method } = c.req
     if (method !== 'POST' && method !== 'GET' && method !== 'HEAD') {
       return answer(c, text(405, `${method} is not possible here: GET, POST`, { allow: 'GET, HEAD, POST' }))
@@ -190,7 +195,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     } catch (error) {
       return answer(c, faultAnswer(error, c, run))
     }
-  })
+  }
 
   async function progress(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
     const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(c.req.header('content-range') ?? '')
@@ -272,7 +277,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     )
   }
 
-  app.all('/extend/:id', async (c) => {
+  const extendUrl = async (c: HttpContext): Promise<Response> => {
     if (c.req.method !== 'POST')
       return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
     const run = await authorize(c)
@@ -297,7 +302,19 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     } catch (error) {
       return answer(c, faultAnswer(error, c, run))
     }
-  })
+  }
+
+  return {
+    first: (incoming, outgoing) => answerRawUpload(incoming, outgoing, answerUpload, options),
+    mount(app) {
+      app.all('/upload/:id', async (c) => {
+        if (c.req.method === 'POST') return answer(c, await answerUpload(c))
+        return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
+      })
+      app.all('/progress/:id', progressUrl)
+      app.all('/extend/:id', extendUrl)
+    },
+  }
 }
 
 /** Why a run takes no more progress, for the loop of its machine: `uploaded`, `lost`, `cancelled` …; undefined while it does. */
@@ -307,7 +324,7 @@ function closedBy({ state, verdict, uploaded }: RunRow): string | undefined {
 }
 
 /** The body as it comes: from the raw request where there is one. */
-function bodyOf(c: HttpContext): AsyncIterable<Uint8Array> {
+function bodyOf(c: Asked): AsyncIterable<Uint8Array> {
   if (c.env.incoming) return readBody(c.env.incoming)
   const { body } = c.req.raw
   return body ? Readable.fromWeb(body as never) : Readable.from([])
