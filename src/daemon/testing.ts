@@ -8,10 +8,9 @@ import type { Config } from '../config.ts'
 import { parseIp4 } from '../domain/address.ts'
 import type { Decision } from '../domain/boot.ts'
 import { isGrubConfiguration, stageOf } from '../domain/stage.ts'
-import type { HttpApp } from '../http/env.ts'
 import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
 import type { MachineOptions } from '../http/machines.ts'
-import { mountUploads } from '../http/uploads.ts'
+import { createUploadUrls, type UploadUrls } from '../http/uploads.ts'
 import type { Log } from '../log.ts'
 import { createEnding } from '../runs/ending.ts'
 import { createHandout } from '../runs/handout.ts'
@@ -41,7 +40,7 @@ export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'we
   sign(machine: MachineIdentity, what: string): void
   /** The URLs of machines, with what they share with the others. */
   urls(options: MachineOptions): HandoutUrls
-  mountUploads(app: HttpApp, options: MachineOptions): void
+  uploadUrls(options: MachineOptions): UploadUrls
   close(): Promise<void>
 }
 
@@ -131,8 +130,8 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
           loop: getAssetText('templates/tests/run.sh'),
         },
       }),
-    mountUploads: (app, options) =>
-      mountUploads(app, {
+    uploadUrls: (options) =>
+      createUploadUrls({
         ...options,
         tokens,
         folder,

@@ -58,6 +58,8 @@ export interface RunQueries {
   countRuns(filter: Omit<RunFilter, 'limit' | 'before'>): number
   /** Waiting runs of these systems in the order in which they are handed out: retries, then the oldest. */
   requestedOf(systems: readonly number[], limit: number): RunRow[]
+  /** Waiting runs of these systems, the oldest first: the same where none is a retry, without a look at all that wait. */
+  oldestRequestedOf(systems: readonly number[], limit: number): RunRow[]
   /** Open runs of one state, oldest first. */
   openRuns(state: 'requested' | 'sent' | 'running', limit?: number): RunRow[]
   /** Systems that have a run in one of these states. */
@@ -141,6 +143,15 @@ export function createRunQueries(database: Database): RunQueries {
       [...values, limit],
     ).map((row) => toLatest(row, system(Number(row[0])), test(Number(row[1]))))
   }
+  /** Ids first, out of the index alone: a machine may have thousands waiting. */
+  const requested = (systems: readonly number[], order: string, limit: number): RunRow[] =>
+    runsWhere(
+      `WHERE r.id IN (
+         SELECT r.id FROM run r INDEXED BY run_open
+         WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
+         ORDER BY ${order} LIMIT ?) ORDER BY ${order}`,
+      [...systems, limit],
+    )
   return {
     findTest: (name) => all('SELECT id, name, available FROM test WHERE name = ?', [name]).map(toTest)[0],
     getTest: (id) => all('SELECT id, name, available FROM test WHERE id = ?', [id]).map(toTest)[0],
@@ -195,15 +206,8 @@ export function createRunQueries(database: Database): RunQueries {
       const { from, where, values } = conditions(filter)
       return Number(get(`SELECT count(*) FROM ${from} ${where}`, values)?.[0])
     },
-    requestedOf: (systems, limit) =>
-      // Ids first, out of the index alone: a machine may have thousands waiting.
-      runsWhere(
-        `WHERE r.id IN (
-           SELECT r.id FROM run r INDEXED BY run_open
-           WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
-           ORDER BY r.attempt = 1, r.id LIMIT ?) ORDER BY r.attempt = 1, r.id`,
-        [...systems, limit],
-      ),
+    requestedOf: (systems, limit) => requested(systems, 'r.attempt = 1, r.id', limit),
+    oldestRequestedOf: (systems, limit) => requested(systems, 'r.id', limit),
     openRuns: (state, limit = rowsMax) =>
       runsWhere(`WHERE r.state = ? AND ${isOpen} ORDER BY r.id LIMIT ?`, [state, limit]),
     openSystems: (states) => {

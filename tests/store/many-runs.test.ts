@@ -48,6 +48,7 @@ function plansOf(database: Database, ask: (queries: Queries) => unknown): string
 
 const run = { id: 5, system: { id: 1 }, test: { id: 1 }, group: 5 } as Parameters<Queries['nextRun']>[0]
 const questions: Readonly<Record<string, readonly [(queries: Queries) => unknown, index: string]>> = {
+  'the oldest waiting runs of a machine': [(q) => q.oldestRequestedOf([1, 2], 10), 'run_open'],
   'the waiting runs of a machine': [(q) => q.requestedOf([1, 2], 10), 'run_open'],
   'runs past their deadline': [(q) => q.overdueRuns(9e15, 0, 10), 'run_open'],
   'the queue': [(q) => q.openRuns('requested', 10), 'run_open'],
