@@ -12,6 +12,7 @@ import { getAccount } from './daemon/account.ts'
 import { startDaemon } from './daemon/start.ts'
 import { listenForSignals } from './daemon/stop.ts'
 import { Refusal } from './domain/errors.ts'
+import { lineControls, showSigns } from './domain/visible.ts'
 import { createLog } from './log.ts'
 import { restoreDataDir } from './store/backup.ts'
 import { repairDataDir } from './store/repair.ts'
@@ -60,9 +61,14 @@ async function serve(argv: readonly string[]): Promise<number> {
     for (const warning of again.warnings) log.warn(warning)
     return again.config
   })
-  process.stdout.write(`${daemon.readyLine}\n`)
+  printLine(daemon.readyLine)
   await signals.serve(daemon)
   return 0
+}
+
+/** Names and bytes come from disk: what would steer a terminal is made visible, as the client does. */
+function printLine(text: string): void {
+  process.stdout.write(`${showSigns(text, lineControls)}\n`)
 }
 
 /** The data directory that `serve` would use with these flags. */
@@ -76,7 +82,7 @@ async function dataDirOf(typed: Readonly<Record<string, unknown>>): Promise<stri
 
 async function repair(typed: Readonly<Record<string, unknown>>): Promise<number> {
   const report = await repairDataDir(await dataDirOf(typed), { dryRun: typed['dry-run'] === true })
-  for (const line of report.lines) process.stdout.write(`${line}\n`)
+  for (const line of report.lines) printLine(line)
   return report.lostAcknowledged ? 1 : 0
 }
 
