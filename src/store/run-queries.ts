@@ -90,8 +90,14 @@ export interface RunQueries {
   /** Why the system is sick. */
   sickOf(system: number): string | undefined
   listSick(): { readonly system: Named; readonly reason: string }[]
-  /** Kept lines of the newest runs (a bounded number) that hold the words; newest first. */
-  searchLines(words: string, limit: number): { readonly run: RunRow; readonly text: string }[]
+  /** Runs that `searchLines` looks through, ends included: the newest, a bounded number. */
+  searchSpan(): { readonly first: number; readonly last: number }
+  /** Kept lines of these runs (default: all of `searchSpan`) that hold the words; newest first. */
+  searchLines(
+    words: string,
+    limit: number,
+    span?: { readonly first: number; readonly last: number },
+  ): { readonly run: RunRow; readonly text: string }[]
   runSecret(): string | undefined
   listWebhooks(): WebhookRow[]
   getWebhook(id: number): WebhookRow | undefined
@@ -112,6 +118,10 @@ const rowsMax = 1_000_000
 
 export function createRunQueries(database: Database): RunQueries {
   const { get, all } = database
+  const searchSpan = () => {
+    const last = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
+    return { first: Math.max(1, last - lineRunsKept + 1), last }
+  }
   const runsWhere = (where: string, values: readonly SqlValue[]) =>
     all(`SELECT ${runColumns} FROM ${runTables} ${where}`, values).map(toRun)
   const oneRun = (where: string, values: readonly SqlValue[]) => runsWhere(`${where} LIMIT 1`, values)[0]
@@ -268,23 +278,22 @@ export function createRunQueries(database: Database): RunQueries {
         system: { id: Number(id), name: String(name) },
         reason: String(reason),
       })),
-    searchLines(words, limit) {
-      const newest = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
-      const since = newest - lineRunsKept
+    searchSpan,
+    searchLines(words, limit, { first, last } = searchSpan()) {
       // LIKE is what looks at letters of either case without a copy of the text.
       const like = `%${words.replace(/[\\%_]/g, '\\$&')}%`
       const texts = new Map<number, string>()
       for (const [run, lines] of all(
-        `SELECT run, lines FROM run_line WHERE run > ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [since, like, limit],
+        `SELECT run, lines FROM run_line WHERE run BETWEEN ? AND ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
+        [first, last, like, limit],
       )) {
         const kept = JSON.parse(String(lines)) as [string, number, string][]
         const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
         if (line !== undefined) texts.set(Number(run), line)
       }
       for (const [run, reason] of all(
-        `SELECT run, reason FROM run_detail WHERE run > ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [since, like, limit],
+        `SELECT run, reason FROM run_detail WHERE run BETWEEN ? AND ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
+        [first, last, like, limit],
       )) {
         if (!texts.has(Number(run))) texts.set(Number(run), String(reason))
       }

@@ -112,6 +112,26 @@ test('lines are kept of the newest runs only; counts and reason of all', async (
   )
 })
 
+test('a search goes through its span piece by piece and finds the same', async () => {
+  const { apply, queries } = await openState()
+  for (let run = 1; run <= 20; run++)
+    apply(
+      requested(run, 1, 1),
+      uploaded(run, 'fail', null, { lines: [{ kind: 'E', line: 1, text: `broke ${run % 2}` }] }),
+    )
+  const span = queries.searchSpan()
+  assert.deepEqual(span, { first: 1, last: 20 })
+  const ids = (found: ReturnType<typeof queries.searchLines>) => found.map(({ run }) => run.id)
+  const pieces = [
+    [14, 20],
+    [7, 13],
+    [1, 6],
+  ].flatMap(([first = 0, last = 0]) => ids(queries.searchLines('broke 1', 50, { first, last })))
+  assert.deepEqual(pieces, ids(queries.searchLines('broke 1', 50)))
+  assert.deepEqual(pieces.length, 10)
+  assert.deepEqual(ids(queries.searchLines('broke 1', 2, { first: 1, last: 6 })), [5, 3])
+})
+
 test('a search takes per cent, underline and backslash as they are', async () => {
   const { apply, queries } = await openState()
   const line = (text: string) => [{ kind: 'E', line: 1, text } as const]
