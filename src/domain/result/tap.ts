@@ -66,6 +66,8 @@ export function createTapReader(): TapReader {
   let pending: { list: 'failing' | 'others'; at: number }[] = []
   let failures: string[] = []
   let notes: string[] = []
+  /** Lines that look like cases, before anything said that this is TAP. */
+  let early = 0
   let saved: (() => void) | undefined
 
   const fail = (text: string) => {
@@ -73,7 +75,10 @@ export function createTapReader(): TapReader {
   }
 
   const line = (bytes: Uint8Array): void => {
-    if (!couldBeTap(bytes, state.isOpen)) return
+    if (!couldBeTap(bytes, state.isOpen)) {
+      if (!state.isOpen && caseWords.some((start) => begins(bytes, 0, start))) early += 1
+      return
+    }
     const whole = decodeText(bytes.subarray(0, looked))
     const text = bytes[0] === 0x5b ? whole.replace(/^\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? /, '') : whole
     const indent = /^ */.exec(text)?.[0].length ?? 0
@@ -194,11 +199,12 @@ export function createTapReader(): TapReader {
           said.push(`${plan} cases planned, ${seen} came${indent > 0 ? ' in a subtest' : ''}`)
         }
       }
+      const unread = `${early} lines before the plan look like cases: they count behind "TAP version 14", or behind the plan`
       return {
         cases: { ...cases },
         caseList: [...failing, ...others].slice(0, casesMax),
         failures: said,
-        notes,
+        notes: early > 0 && said.length > 0 ? [...notes, unread] : notes,
         skipAll: state.skipAll,
       }
     },
@@ -212,9 +218,10 @@ export function createTapReader(): TapReader {
         pending: [...pending],
         failures,
         notes,
+        early,
       }
       saved = () => {
-        ;({ state, cases, failing, others, pending, failures, notes } = copy)
+        ;({ state, cases, failing, others, pending, failures, notes, early } = copy)
       }
     },
     restore: () => saved?.(),
@@ -224,6 +231,7 @@ export function createTapReader(): TapReader {
 const ascii = (text: string): readonly number[] => Array.from(text, (letter) => letter.charCodeAt(0))
 /** How lines that say something begin, lower case, behind a time stamp and the indentation. */
 const openers = ['tap version', 'ktap version', '1..'].map(ascii)
+const caseWords = ['ok ', 'not ok '].map(ascii)
 const followers = ['ok', 'not ok', 'bail out!', '---', '...'].map(ascii)
 
 /** Cheap look at the bytes: most lines of a log are none. */

@@ -146,6 +146,15 @@ ok 2 - alone
   )
 })
 
+test('a plan behind its cases, without a version line, says why none came', () => {
+  const told = /^2 lines before the plan look like cases: .*TAP version/
+  const late = read('ok 1 - a\nnot ok 2 - b\nokay then\n1..2\n')
+  assert.equal(late.verdict, 'fail')
+  assert.match(late.notes.join('\n'), told)
+  for (const text of ['TAP version 14\nok 1\nok 2\n1..2\n', '1..2\nok 1\nok 2\n', 'ok 1\nok 2\n', 'ok 1\n1..1\nok 1\n'])
+    assert.deepEqual(read(text).notes, [], text)
+})
+
 test('a subtest that does not keep its plan fails', () => {
   assert.equal(verdictOf('1..1\n    1..3\n    ok 1\nok 1 - p\n'), 'fail')
 })
