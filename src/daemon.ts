@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { setFlagsFromString } from 'node:v8'
 import { stream } from './cli/process.ts'
-import { checkFolders, refuseFiles } from './config/check.ts'
+import { checkFolders, refuseFiles, refuseTwice } from './config/check.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { getAccount } from './daemon/account.ts'
 import { startDaemon } from './daemon/start.ts'
@@ -57,6 +57,7 @@ async function serve(argv: readonly string[]): Promise<number> {
   const loaded = await readConfig(argv)
   const log = createLog(loaded.config.logLevel, isatty(stderrDescriptor))
   for (const warning of loaded.warnings) log.warn(warning)
+  refuseTwice(loaded.config)
   if (loaded.check) {
     const { user } = loaded.config
     if (user !== null && process.getuid?.() === 0) getAccount(user)
