@@ -86,7 +86,7 @@ export interface RunQueries {
   /** Why the system is sick. */
   sickOf(system: number): string | undefined
   listSick(): { readonly system: Named; readonly reason: string }[]
-  /** Kept lines of the newest runs (a bounded number) that hold the words; newest first. */
+  /** Errors, warnings and reasons of the newest runs (a bounded number) that hold the words; newest first. */
   searchLines(words: string, limit: number): { readonly run: RunRow; readonly text: string }[]
   runSecret(): string | undefined
   listWebhooks(): WebhookRow[]
@@ -265,14 +265,18 @@ export function createRunQueries(database: Database): RunQueries {
       const newest = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
       const since = newest - lineRunsKept
       // LIKE is what looks at letters of either case without a copy of the text.
-      const like = `%${words.replace(/[\\%_]/g, '\\$&')}%`
+      const escaped = (text: string) => text.replace(/[\\%_]/g, '\\$&')
+      const like = `%${escaped(words)}%`
+      // Lines are kept as JSON: what that escapes is escaped in what is looked for, and an error has to come before it.
+      const inLines = (kind: string) => `%["${kind}",%${escaped(JSON.stringify(words).slice(1, -1))}%`
       const texts = new Map<number, string>()
       for (const [run, lines] of all(
-        `SELECT run, lines FROM run_line WHERE run > ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [since, like, limit],
+        `SELECT run, lines FROM run_line
+         WHERE run > ? AND (lines LIKE ? ESCAPE '\\' OR lines LIKE ? ESCAPE '\\') ORDER BY run DESC LIMIT ?`,
+        [since, inLines('E'), inLines('W'), limit],
       )) {
         const kept = JSON.parse(String(lines)) as [string, number, string][]
-        const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
+        const line = kept.find(([kind, , text]) => kind !== 'I' && text.toLowerCase().includes(words))?.[2]
         if (line !== undefined) texts.set(Number(run), line)
       }
       for (const [run, reason] of all(

@@ -90,7 +90,7 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       ? [
           {
             id: 'errors',
-            title: 'Error lines',
+            title: 'Errors and warnings',
             count: formatCount(errors.length),
             table,
           },
