@@ -92,7 +92,7 @@ export interface RunQueries {
   listSick(): { readonly system: Named; readonly reason: string }[]
   /** Runs that `searchLines` looks through, ends included: the newest, a bounded number. */
   searchSpan(): { readonly first: number; readonly last: number }
-  /** Kept lines of these runs (default: all of `searchSpan`) that hold the words; newest first. */
+  /** Errors, warnings and reasons of these runs (default: all of `searchSpan`) that hold the words; newest first. */
   searchLines(
     words: string,
     limit: number,
@@ -281,14 +281,18 @@ export function createRunQueries(database: Database): RunQueries {
     searchSpan,
     searchLines(words, limit, { first, last } = searchSpan()) {
       // LIKE is what looks at letters of either case without a copy of the text.
-      const like = `%${words.replace(/[\\%_]/g, '\\$&')}%`
+      const escaped = (text: string) => text.replace(/[\\%_]/g, '\\$&')
+      const like = `%${escaped(words)}%`
+      // Lines are kept as JSON: what that escapes is escaped in what is looked for, and an error has to come before it.
+      const inLines = (kind: string) => `%["${kind}",%${escaped(JSON.stringify(words).slice(1, -1))}%`
       const texts = new Map<number, string>()
       for (const [run, lines] of all(
-        `SELECT run, lines FROM run_line WHERE run BETWEEN ? AND ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [first, last, like, limit],
+        `SELECT run, lines FROM run_line WHERE run BETWEEN ? AND ?
+         AND (lines LIKE ? ESCAPE '\\' OR lines LIKE ? ESCAPE '\\') ORDER BY run DESC LIMIT ?`,
+        [first, last, inLines('E'), inLines('W'), limit],
       )) {
         const kept = JSON.parse(String(lines)) as [string, number, string][]
-        const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
+        const line = kept.find(([kind, , text]) => kind !== 'I' && text.toLowerCase().includes(words))?.[2]
         if (line !== undefined) texts.set(Number(run), line)
       }
       for (const [run, reason] of all(

@@ -143,6 +143,32 @@ test('a search takes per cent, underline and backslash as they are', async () =>
   assert.deepEqual(found('x_y'), [2])
   assert.deepEqual(found('\\'), [])
   assert.deepEqual(found('AT 1'.toLowerCase()), [2, 1])
+  apply(requested(3, 1, 1), uploaded(3, 'fail', null, { lines: line('no "link" in C:\\boot') }))
+  assert.deepEqual(found('"link" in c:\\'), [3])
+})
+
+test('a search finds errors and warnings, not what a test says when all is well', async () => {
+  const { apply, queries } = await openState()
+  const fine = { kind: 'I', line: 1, text: 'link test begins' } as const
+  apply(requested(1, 1, 1), uploaded(1, 'pass', null, { lines: [fine] }))
+  apply(requested(2, 1, 1), uploaded(2, 'fail', null, { lines: [fine, { kind: 'E', line: 2, text: 'no link' }] }))
+  apply(requested(3, 1, 1), uploaded(3, 'warn', null, { lines: [fine, { kind: 'W', line: 2, text: 'link is slow' }] }))
+  apply(
+    requested(4, 1, 1),
+    uploaded(4, 'fail', null, {
+      lines: [
+        { kind: 'E', line: 1, text: 'bad' },
+        { ...fine, line: 2 },
+      ],
+    }),
+  )
+  assert.deepEqual(
+    queries.searchLines('link', 10).map((hit) => [hit.run.id, hit.text]),
+    [
+      [3, 'link is slow'],
+      [2, 'no link'],
+    ],
+  )
 })
 
 test('a run keeps who got it, its exit status and its size; a second upload replaces all of it', async () => {

@@ -105,7 +105,7 @@ export async function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number
       ? [
           {
             id: 'errors',
-            title: 'Error lines',
+            title: 'Errors and warnings',
             count: formatCount(errors.length),
             table,
           },
