@@ -26,10 +26,10 @@ import {
   type VersionRow,
   type WebhookRow,
 } from './run-rows.ts'
-import { lineRunsKept } from './schema-runs.ts'
+import { createRunSearch, type RunSearch } from './run-search.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
-export interface RunQueries {
+export interface RunQueries extends RunSearch {
   findTest(name: string): TestRow | undefined
   getTest(id: number): TestRow | undefined
   /** Creation order, those without a file included. */
@@ -90,14 +90,6 @@ export interface RunQueries {
   /** Why the system is sick. */
   sickOf(system: number): string | undefined
   listSick(): { readonly system: Named; readonly reason: string }[]
-  /** Runs that `searchLines` looks through, ends included: the newest, a bounded number. */
-  searchSpan(): { readonly first: number; readonly last: number }
-  /** Errors, warnings and reasons of these runs (default: all of `searchSpan`) that hold the words; newest first. */
-  searchLines(
-    words: string,
-    limit: number,
-    span?: { readonly first: number; readonly last: number },
-  ): { readonly run: RunRow; readonly text: string }[]
   runSecret(): string | undefined
   listWebhooks(): WebhookRow[]
   getWebhook(id: number): WebhookRow | undefined
@@ -118,10 +110,6 @@ const rowsMax = 1_000_000
 
 export function createRunQueries(database: Database): RunQueries {
   const { get, all } = database
-  const searchSpan = () => {
-    const last = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
-    return { first: Math.max(1, last - lineRunsKept + 1), last }
-  }
   const runsWhere = (where: string, values: readonly SqlValue[]) =>
     all(`SELECT ${runColumns} FROM ${runTables} ${where}`, values).map(toRun)
   const oneRun = (where: string, values: readonly SqlValue[]) => runsWhere(`${where} LIMIT 1`, values)[0]
@@ -278,37 +266,7 @@ export function createRunQueries(database: Database): RunQueries {
         system: { id: Number(id), name: String(name) },
         reason: String(reason),
       })),
-    searchSpan,
-    searchLines(words, limit, { first, last } = searchSpan()) {
-      // LIKE is what looks at letters of either case without a copy of the text.
-      const escaped = (text: string) => text.replace(/[\\%_]/g, '\\$&')
-      const like = `%${escaped(words)}%`
-      // Lines are kept as JSON: what that escapes is escaped in what is looked for, and an error has to come before it.
-      const inLines = (kind: string) => `%["${kind}",%${escaped(JSON.stringify(words).slice(1, -1))}%`
-      const texts = new Map<number, string>()
-      for (const [run, lines] of all(
-        `SELECT run, lines FROM run_line WHERE run BETWEEN ? AND ?
-         AND (lines LIKE ? ESCAPE '\\' OR lines LIKE ? ESCAPE '\\') ORDER BY run DESC LIMIT ?`,
-        [first, last, inLines('E'), inLines('W'), limit],
-      )) {
-        const kept = JSON.parse(String(lines)) as [string, number, string][]
-        const line = kept.find(([kind, , text]) => kind !== 'I' && text.toLowerCase().includes(words))?.[2]
-        if (line !== undefined) texts.set(Number(run), line)
-      }
-      for (const [run, reason] of all(
-        `SELECT run, reason FROM run_detail WHERE run BETWEEN ? AND ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [first, last, like, limit],
-      )) {
-        if (!texts.has(Number(run))) texts.set(Number(run), String(reason))
-      }
-      return [...texts]
-        .sort(([a], [b]) => b - a)
-        .slice(0, limit)
-        .flatMap(([id, text]) => {
-          const run = oneRun('WHERE r.id = ?', [id])
-          return run ? [{ run, text }] : []
-        })
-    },
+    ...createRunSearch(database, (id) => oneRun('WHERE r.id = ?', [id])),
     runSecret: () => get('SELECT value FROM secret')?.[0] as string | undefined,
     listWebhooks: () => all(`SELECT ${webhookColumns} FROM webhook w ORDER BY w.id`).map(toWebhook),
     getWebhook: (id) => all(`SELECT ${webhookColumns} FROM webhook w WHERE w.id = ?`, [id]).map(toWebhook)[0],
