@@ -98,7 +98,7 @@ async function start(
     embeddedLocal: getAsset('profiles/local.prof'),
   })
   closers.push(() => profiles.close())
-  const testing = await openTesting(store, log, () => config)
+  const testing = await openTesting(store, log, () => config, trace)
   closers.push(() => testing.close())
 
   const startedMs = Date.now()

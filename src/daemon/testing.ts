@@ -16,6 +16,7 @@ import type { Log } from '../log.ts'
 import { createHandout } from '../runs/handout.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
 import { createProgressReaders, readersMax } from '../runs/progress.ts'
+import { recallBoots } from '../runs/recall-boots.ts'
 import { createResultFolder } from '../runs/result-files.ts'
 import { openRetention } from '../runs/retention.ts'
 import { openRunClock } from '../runs/run-clock.ts'
@@ -27,6 +28,7 @@ import { createUploads } from '../runs/uploads.ts'
 import { waitsFor } from '../runs/waiting.ts'
 import { openWebhooks } from '../runs/webhooks.ts'
 import type { Store } from '../store/store.ts'
+import type { Trace } from '../store/trace.ts'
 
 export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'webhooks'> {
   /** Why `status` is degraded, one line each. */
@@ -44,7 +46,12 @@ export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'we
 }
 
 /** `config`: as it is now; SIGHUP changes it. */
-export async function openTesting(store: Store, log: Log, config: () => Config): Promise<Testing> {
+export async function openTesting(
+  store: Store,
+  log: Log,
+  config: () => Config,
+  trace: Pick<Trace, 'boots'>,
+): Promise<Testing> {
   const { testsDir, resultsDir } = config()
   const tests = await openTests({
     dir: testsDir,
@@ -87,6 +94,9 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     }
   }
   void recall()
+  recallBoots({ store, lives, boots: trace.boots }).catch((error: unknown) =>
+    log.warn('boots from before this start are not known: their runs wait for the next one', { error }),
+  )
   return {
     tests,
     results: folder,
