@@ -102,7 +102,7 @@ async function start(
     linkTargets: () => config.linkTargets,
   })
   closers.push(() => profiles.close())
-  const testing = await openTesting(store, log, () => config)
+  const testing = await openTesting(store, log, () => config, trace)
   closers.push(() => testing.close())
 
   const startedMs = Date.now()

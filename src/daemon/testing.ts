@@ -17,6 +17,7 @@ import { createHandout } from '../runs/handout.ts'
 import type { IsUploaded } from '../runs/incoming.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
 import { createProgressReaders, readersMax } from '../runs/progress.ts'
+import { recallBoots } from '../runs/recall-boots.ts'
 import { createResultFolder } from '../runs/result-files.ts'
 import { openRetention } from '../runs/retention.ts'
 import { openRunClock } from '../runs/run-clock.ts'
@@ -28,6 +29,7 @@ import { createUploads } from '../runs/uploads.ts'
 import { waitsFor } from '../runs/waiting.ts'
 import { openWebhooks } from '../runs/webhooks.ts'
 import type { Store } from '../store/store.ts'
+import type { Trace } from '../store/trace.ts'
 
 export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'webhooks'> {
   /** Why `status` is degraded, one line each. */
@@ -45,7 +47,12 @@ export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'we
 }
 
 /** `config`: as it is now; SIGHUP changes it. */
-export async function openTesting(store: Store, log: Log, config: () => Config): Promise<Testing> {
+export async function openTesting(
+  store: Store,
+  log: Log,
+  config: () => Config,
+  trace: Pick<Trace, 'boots'>,
+): Promise<Testing> {
   const { testsDir, resultsDir } = config()
   const tests = await openTests({
     dir: testsDir,
@@ -93,6 +100,9 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     .removeOld(isUploaded, uploads.alone, () => isClosed)
     .then((removed) => removed > 0 && log.warn('uploads that an older version left are removed', { uploads: removed }))
     .catch((error: unknown) => log.warn('the results folder cannot be looked through', { error }))
+  recallBoots({ store, lives, boots: trace.boots }).catch((error: unknown) =>
+    log.warn('boots from before this start are not known: their runs wait for the next one', { error }),
+  )
   return {
     tests,
     results: folder,
