@@ -241,7 +241,7 @@ test('a boot from before a restart is judged, once its machine had its time agai
   now += minute
   const bootOf = (id: number, of: Mac, system: number | null, name: string): Boot => ({
     ...{ id, mac: of, ip: '10.0.0.1', systemId: system, profile: system === null ? null : 'install', more: 0 },
-    ...{ startedMs: now - 9 * minute, endedMs: now + 1000 },
+    ...{ startedMs: now - 9 * minute, endedMs: now + 1000, decision: null },
     // An earlier start of the machine that the timeline keeps as the same boot.
     steps: [now - 9 * minute, now].map((startedMs) => ({
       ...{ at: startedMs, kind: 'tftp', name, sizeBytes: 9, sentBytes: 9, durationMs: 1, outcome: 'done', detail: '' },
