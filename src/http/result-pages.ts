@@ -20,7 +20,7 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { dataResponse, securityHeaders } from './headers.ts'
 import { renderBadge } from './pages/badge.ts'
 import { readForm } from './pages/changes.ts'
-import { changesCsv, viewCompare } from './pages/compare.ts'
+import { changesCsv, splitPair, viewCompare } from './pages/compare.ts'
 import { csvLines } from './pages/export.ts'
 import { createTail, parsePosition } from './pages/log-tail.ts'
 import { type Matrix, type MatrixRow, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
@@ -161,7 +161,8 @@ export function mountResultPages(
   })
 
   app.get('/compare/:pair', async (c) => {
-    const [a, b] = getPair(c.req.param('pair'))
+    const [nameA, nameB] = splitPair(c.req.param('pair'), (name) => queries.findVersion(name) !== undefined)
+    const [a, b] = [getVersion(nameA), getVersion(nameB)]
     const words = (c.req.query('q') ?? '').slice(0, 200)
     const page = await viewCompare(daemon, index, a, b, words)
     const format = c.req.query('format')
@@ -277,21 +278,6 @@ export function mountResultPages(
       default:
         throw new Refusal('not-found', 'a badge is /badge/<system|test|version>/<name>.svg')
     }
-  }
-
-  /** `A...B`; names may hold dots themselves: it is cut where both sides are versions. */
-  function getPair(pair: string): readonly [VersionRow, VersionRow] {
-    const parts = pair.split('...')
-    const [first, second] = parts
-    if (first === undefined || second === undefined) {
-      throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
-    }
-    for (let at = pair.indexOf('...'); at >= 0; at = pair.indexOf('...', at + 1)) {
-      const [a, b] = [queries.findVersion(pair.slice(0, at)), queries.findVersion(pair.slice(at + 3))]
-      if (a && b) return [a, b]
-    }
-    const half = Math.ceil(parts.length / 2)
-    return [getVersion(parts.slice(0, half).join('...')), getVersion(parts.slice(half).join('...'))]
   }
 
   function getVersion(name: string): VersionRow {

@@ -4,6 +4,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { type Change, type ChangeKind, changeKinds, compareGrouped } from '../../domain/compare.ts'
+import { Refusal } from '../../domain/errors.ts'
 import { verdicts } from '../../domain/verdict.ts'
 import type { VersionRow } from '../../store/run-rows.ts'
 import { csvLines } from './export.ts'
@@ -94,6 +95,18 @@ export async function viewCompare(
       seq: daemon.store.seq,
     },
   }
+}
+
+/** `A...B` of the URL; names may hold dots themselves: it is cut where both sides are versions, else in the middle. */
+export function splitPair(pair: string, isVersion: (name: string) => boolean): readonly [string, string] {
+  const parts = pair.split('...')
+  if (parts.length < 2) throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
+  for (let at = pair.indexOf('...'); at >= 0; at = pair.indexOf('...', at + 1)) {
+    const [a, b] = [pair.slice(0, at), pair.slice(at + 3)]
+    if (isVersion(a) && isVersion(b)) return [a, b]
+  }
+  const half = Math.ceil(parts.length / 2)
+  return [parts.slice(0, half).join('...'), parts.slice(half).join('...')]
 }
 
 export function changesCsv(changes: readonly Change[]): string {
