@@ -379,3 +379,16 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
   assert.equal(get(waiting).state, 'expired')
   assert.equal(get(kept).state, 'done')
 })
+
+test('retention: a request that is fetched while others are removed is not expired', async () => {
+  const [first, second] = [await request(), await request()]
+  now += 10 * 24 * 60 * minute
+  parts.keep.resultsMs = 9 * 24 * 60 * minute
+  const expiring = at(() => parts.parts.runs.expire(false))
+  await send(second)
+  assert.deepEqual(
+    (await expiring).map(({ run }) => run),
+    [first],
+  )
+  assert.deepEqual([get(first).state, get(second).state], ['expired', 'sent'])
+})
