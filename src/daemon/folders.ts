@@ -28,7 +28,6 @@ export function makeFolders(config: Config): boolean {
       makeFolder(path, mode)
       accessSync(path, constants.R_OK | constants.X_OK)
     } catch (error) {
-      if (existsSync(path) && error instanceof Error && 'code' in error && error.code === 'EROFS') continue
       throw new Refusal('refused', `${key} ${path}: ${reason(error)}`, { cause: error })
     }
   }

@@ -100,9 +100,9 @@ export async function openTesting(
     .removeOld(isUploaded, uploads.alone, () => isClosed)
     .then((removed) => removed > 0 && log.warn('uploads that an older version left are removed', { uploads: removed }))
     .catch((error: unknown) => log.warn('the results folder cannot be looked through', { error }))
-  recallBoots({ store, lives, boots: trace.boots }).catch((error: unknown) =>
-    log.warn('boots from before this start are not known: their runs wait for the next one', { error }),
-  )
+  recallBoots({ store, lives, boots: trace.boots, isOver: () => isClosed }).catch((error: unknown) => {
+    if (!isClosed) log.warn('boots from before this start are not known: their runs wait for the next one', { error })
+  })
   return {
     tests,
     results: folder,

@@ -80,7 +80,7 @@ export function createTransferLog(trace: Trace): TransferLog {
       if (served) pending.delete(from)
       const { name, startedMs, sizeBytes, sentBytes, durationMs, outcome, detail } = step
       trace.step({
-        ...{ at: startedMs, mac: macOfName(name), ip: from.address, kind: 'http', name },
+        ...{ at: startedMs, mac: served ? served.mac : macOfName(name), ip: from.address, kind: 'http', name },
         ...{ sizeBytes, sentBytes, durationMs, outcome, detail },
         ...decided(served?.decision),
         joins: from.preview,

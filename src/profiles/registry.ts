@@ -6,6 +6,7 @@
  * profile: a FIFO, a folder or a link that leads nowhere is only looked at. Source: CONTRACT "Command line" (profiles),
  * "Daemon" (first start), COMPATIBILITY 3.7.
  */
+import { readdirSync } from 'node:fs'
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ProfileFolder } from '../commands/daemon.ts'
@@ -83,16 +84,11 @@ export async function openProfiles(options: ProfilesOptions): Promise<Profiles> 
   return {
     ...files,
     sync,
-    names() {
-      try {
-        return files.names()
-      } catch {
-        return [] // the folder is gone: `folderFault` says so
-      }
-    },
+    names: () => whileThere(files.names),
+    refused: () => whileThere(files.refused),
     folderFault() {
       try {
-        files.names()
+        readdirSync(dir)
         return undefined
       } catch (error) {
         return unreadable(dir, error)
@@ -113,6 +109,15 @@ function register(tx: Transaction, names: readonly string[], present: ReadonlySe
   }
   for (const row of known.values()) {
     if (row.available && !present.has(row.name)) tx.emit({ type: 'profile.missing', profile: row.id })
+  }
+}
+
+/** What a look at the folder finds; nothing where it is gone: `folderFault` says so. */
+function whileThere<T>(look: () => T[]): T[] {
+  try {
+    return look()
+  } catch {
+    return []
   }
 }
 

@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { ProgressReaders } from './progress.ts'
 import type { Uploads } from './uploads.ts'
 
+/** For runs that may be many and large: their logs are read one after the other. */
 export function createEnding(uploads: Pick<Uploads, 'alone'>, progress: ProgressReaders, log: Log): Runs['ending'] {
   return async (runs, end) => {
     // In the same order by everybody: two that wait for each other's runs would wait for ever.
@@ -20,6 +21,8 @@ export function createEnding(uploads: Pick<Uploads, 'alone'>, progress: Progress
         try {
           const kept = await progress.kept(run)
           if (kept) sent.set(run, kept)
+          // Thousands would push those out that go on; a run that goes on after all is read again from its file.
+          progress.forget(run)
         } catch (error) {
           // Ending it is what was asked for.
           log.warn('what a run had sent cannot be read', { run, error })
@@ -27,8 +30,6 @@ export function createEnding(uploads: Pick<Uploads, 'alone'>, progress: Progress
         return hold(at + 1)
       })
     }
-    const ended = await hold(0)
-    for (const run of ordered) progress.forget(run)
-    return ended
+    return hold(0)
   }
 }

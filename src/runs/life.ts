@@ -2,8 +2,9 @@
  * Signs of life: when each machine last began a boot, how far that got, and when it was last heard of.
  *
  * Fed by everything a machine asks for (configurations, files, machine URLs), kept in memory only, bounded; after a start
- * boots come back from the timeline (`recall-boots.ts`). Whether it means that a run is lost or its machine broken is the run clock's to say. A machine is its MAC where that is known, else
- * its IP address. Source: RUNS "Life of a run", "Verdicts" (infra, lost).
+ * boots come back from the timeline (`recall-boots.ts`). Whether it means that a run is lost or its machine broken is the
+ * run clock's to say. A machine is its MAC where that is known, else its IP address. Source: RUNS "Life of a run",
+ * "Verdicts" (infra, lost).
  */
 import type { Mac } from '../domain/address.ts'
 import { stageOf } from '../domain/stage.ts'

@@ -15,28 +15,39 @@ export interface RecallOptions {
   readonly store: Store
   readonly lives: Pick<Lives, 'recall'>
   readonly boots: (query: BootQuery) => Promise<readonly Boot[]>
+  /** Ends it early: nothing is recalled then. */
+  readonly isOver?: () => boolean
 }
 
 /** Machines that one name may have (an IP prefix): their boots that are looked at. */
 const bootsPerSystem = 50
 
 /** For systems with a waiting run only: nobody else's boot is judged. */
-export async function recallBoots({ store, lives, boots }: RecallOptions): Promise<void> {
+export async function recallBoots({ store, lives, boots, isOver = () => false }: RecallOptions): Promise<void> {
   const seen = createLives()
   for (const system of store.queries.openSystems(['requested'])) {
+    if (isOver()) return
     const macs = store.queries.addressesOf(system).filter(({ kind }) => kind === 'mac')
     // By its addresses too: a boot that `default` or a file decided says nothing of the system.
     for (const query of [{ system, limit: bootsPerSystem }, ...macs.map(({ text }) => ({ mac: text, limit: 1 }))]) {
       for (const boot of [...(await boots(query))].reverse()) replay(seen, boot)
+      if (isOver()) return
     }
   }
+  // What a machine was before its MAC was known comes after what it is since.
   const newestFirst = [...seen.all()].sort((a, b) => b.lastSignMs - a.lastSignMs)
   for (const life of newestFirst) lives.recall(life)
 }
 
-/** As the machine was seen then: the timeline may keep several starts of a machine that got nowhere as one boot. */
+/**
+ * As the machine was seen then: the timeline may keep several starts of a machine that got nowhere as one boot. Several
+ * questions may find the same boot, or an older one of a machine whose last is known.
+ */
 function replay(seen: Lives, { steps, profile, systemId, mac, ip }: Boot): void {
   const machine = { mac: mac === null ? undefined : parseMac(mac), ip }
+  const known = seen.find(machine)
+  const last = steps.findLast(({ outcome }) => outcome === 'done')
+  if (!last || (known && known.lastSignMs >= last.at)) return
   for (const { name, at, kind, outcome } of steps) {
     if (outcome !== 'done') continue
     if (stageOf(name) !== 'configuration') seen.sign(machine, name, at, kind === 'tftp')

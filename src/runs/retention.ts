@@ -9,7 +9,7 @@ import type { ExpiryView } from '../commands/daemon.ts'
 import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
 import type { RunRow } from '../store/run-rows.ts'
-import type { Store } from '../store/store.ts'
+import type { Queries, Store } from '../store/store.ts'
 import type { ResultFolder } from './result-files.ts'
 
 const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
@@ -40,12 +40,15 @@ export interface Retention {
   close(): void
 }
 
+/** What is too old to stay. */
+type Found = Omit<ExpiryView, 'sizeBytes'>
+
 export function openRetention(options: RetentionOptions): Retention {
   const { store, folder, log } = options
   const now = options.nowMs ?? Date.now
 
-  const judge = (run: RunRow, keep: KeepTimes): Omit<ExpiryView, 'sizeBytes'> | undefined => {
-    if (run.version && store.queries.getVersion(run.version.id)?.kept) return undefined
+  const judge = (run: RunRow, keep: KeepTimes, queries: Pick<Queries, 'getVersion'>): Found | undefined => {
+    if (run.version && queries.getVersion(run.version.id)?.kept) return undefined
     const olderThan = (ms: number | null, atMs: number) => ms !== null && now() - atMs > ms
     if (run.state === 'requested') {
       if (!olderThan(keep.resultsMs, run.requestedMs)) return undefined
@@ -62,19 +65,22 @@ export function openRetention(options: RetentionOptions): Retention {
   }
   const age = (atMs: number) => `${Math.floor((now() - atMs) / 86_400_000)} d`
 
-  const remove = async (found: Omit<ExpiryView, 'sizeBytes'>): Promise<number> => {
-    const { run } = found
-    await store.commit(daemon, (tx) => {
-      if (!tx.getRun(run)) return
-      if (found.what === 'log') tx.emit({ type: 'log.removed', run })
-      else if (found.what === 'run') tx.emit({ type: 'run.removed', run })
+  /** Bytes that are gone; undefined: it has been sent, uploaded, kept or removed since it was found. */
+  const remove = async (found: Found, keep: KeepTimes): Promise<number | undefined> => {
+    const { run, what } = found
+    const isOver = await store.commit(daemon, (tx) => {
+      const current = tx.getRun(run)
+      if (!current || judge(current, keep, tx)?.what !== what) return false
+      if (what === 'log') tx.emit({ type: 'log.removed', run })
+      else if (what === 'run') tx.emit({ type: 'run.removed', run })
       else tx.emit({ type: 'run.expired', run })
+      return true
     })
     // After the record: a file without a row is only waste, a row without its file a page that lies.
-    return removeFilesOf(found, false)
+    return isOver ? removeFilesOf(found, false) : undefined
   }
 
-  const removeFilesOf = async ({ run, what }: Pick<ExpiryView, 'run' | 'what'>, dryRun: boolean): Promise<number> => {
+  const removeFilesOf = async ({ run, what }: Found, dryRun: boolean): Promise<number> => {
     if (what === 'log') return folder.removeLog(run, dryRun)
     return what === 'run' ? folder.removeAll(run, dryRun) : 0
   }
@@ -86,10 +92,10 @@ export function openRetention(options: RetentionOptions): Retention {
     for (let after = 0; ; ) {
       const rows = store.queries.runsAfter(after, rowsPerTurn)
       for (const row of rows) {
-        const found = judge(row, keep)
+        const found = judge(row, keep, store.queries)
         if (!found) continue
-        const sizeBytes = dryRun ? await removeFilesOf(found, true) : await remove(found)
-        if (listed.length < listedMax) listed.push({ ...found, sizeBytes })
+        const sizeBytes = dryRun ? await removeFilesOf(found, true) : await remove(found, keep)
+        if (sizeBytes !== undefined && listed.length < listedMax) listed.push({ ...found, sizeBytes })
       }
       const last = rows.at(-1)
       if (!last || rows.length < rowsPerTurn) return listed

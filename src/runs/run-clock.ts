@@ -51,8 +51,8 @@ export function openRunClock(options: RunClockOptions): RunClock {
   const { store, lives, tests, progress, uploads, log } = options
   const now = options.nowMs ?? Date.now
   const readyMs = now()
-  /** Boots that have been judged: machine → when the boot began. */
-  const judged = new WeakMap<Life, true>()
+  /** Lives of which nothing is left to say; a machine that is heard of again has another one. */
+  const judged = new WeakSet<Life>()
   let looking: Promise<void> = Promise.resolve()
 
   /** `still`: asked again in the record's own transaction, since what came before it in its batch counts. */
@@ -135,14 +135,14 @@ export function openRunClock(options: RunClockOptions): RunClock {
           ? []
           : store.queries.requestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < bootMs)
       if (!run) {
-        judged.set(life, true)
+        judged.add(life)
         continue
       }
-      // It did come, for another run: its silence is that run's.
-      if (runsOf({ machine, systemId }).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
       const patienceMs = tests.times(run.test.name)?.bootMs
       if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
-      judged.set(life, true)
+      // It did come, for another run: its silence is that run's.
+      if (runsOf(life).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
+      judged.add(life)
       const who = machine.mac ?? machine.ip ?? run.system.name
       const reason = `${who} booted at ${new Date(bootMs).toISOString()} and got as far as ${reached}`
       await close(run, { kind: 'closed', verdict: 'infra', reason }, ({ state }) => state === 'requested')
@@ -151,7 +151,11 @@ export function openRunClock(options: RunClockOptions): RunClock {
 
   lives.onBoot(onBoot)
   const look = (): Promise<void> => {
-    looking = looking.then(closeOverdue).then(judgeBoots)
+    // One that failed says nothing of the next.
+    looking = looking
+      .catch(() => undefined)
+      .then(closeOverdue)
+      .then(judgeBoots)
     return looking
   }
   let running = false

@@ -1,5 +1,6 @@
 /**
- * Whether a folder takes an upload: it may be written, and its disk has room beyond what `keep-free` reserves. Source: RUNS "Commands" (`keep-free`).
+ * Whether a folder takes an upload: it may be written, and its disk has room beyond what `keep-free` reserves.
+ * Source: RUNS "Commands" (`keep-free`).
  */
 import { accessSync, constants, statfsSync } from 'node:fs'
 import type { Config } from '../config.ts'

@@ -94,19 +94,8 @@ export function createBootTables(database: Database): BootTables {
        kernel = excluded.kernel, decided_by = excluded.decided_by, instead = excluded.instead,
        decision = excluded.decision`,
       [
-        ...[
-          id,
-          mac,
-          ip,
-          system,
-          profile,
-          startedMs,
-          endedMs,
-          steps,
-          more,
-          boot.configured ? 1 : 0,
-          boot.kernel ? 1 : 0,
-        ],
+        ...[id, mac, ip, system, profile, startedMs, endedMs, steps, more],
+        ...[boot.configured ? 1 : 0, boot.kernel ? 1 : 0],
         ...(decision ? [decision.by, decision.instead, decision.seq] : [null, null, null]),
       ],
     )

@@ -3,7 +3,8 @@
  * results as after ten.
  *
  * Numbers are kept in memory: of what is applied, and, from the first question on, of the newest segments from before the
- * start: read sooner they would be megabytes in a daemon that nobody asks. What lies further back is `history`'s to find. Source: CONTRACT "Web pages", DESIGN "Speed".
+ * start: read sooner they would be megabytes in a daemon that nobody asks. What lies further back is `history`'s to find.
+ * Source: CONTRACT "Web pages", DESIGN "Speed".
  */
 import { readFile } from 'node:fs/promises'
 import { concernOf } from '../domain/concern.ts'

@@ -114,6 +114,7 @@ describe('the profile registry', () => {
     await assert.rejects(opened.sync(), { name: 'Refusal', kind: 'refused', message })
     assert.equal(opened.folderFault(), message)
     assert.deepEqual(opened.names(), [])
+    assert.deepEqual(opened.refused(), [])
     mkdirSync(dir)
     assert.equal(opened.folderFault(), undefined)
     assert.deepEqual(await opened.sync(), { registered: [], missing: ['local'] })

@@ -5,7 +5,10 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { Mac } from '../../src/domain/address.ts'
+import { silentLog } from '../../src/log.ts'
+import { createLives } from '../../src/runs/life.ts'
 import { recallBoots } from '../../src/runs/recall-boots.ts'
+import { openRunClock } from '../../src/runs/run-clock.ts'
 import type { Boot, BootQuery } from '../../src/store/boot-timeline.ts'
 import type { RunRow } from '../../src/store/run-rows.ts'
 import { openStateStore, type StateStore } from '../harness/state-store.ts'
@@ -199,6 +202,27 @@ test('a machine that booted and was not heard of again: infra on the oldest run,
   assert.equal(get(second).state, 'requested', 'one boot is one failure')
 })
 
+test('a look that fails is followed by others', async () => {
+  const run = await request()
+  now += minute
+  boot(mac)
+  now += 20 * minute
+  const { lives, progress, uploads } = parts
+  let fails = true
+  const times = (test: string) => {
+    if (fails) throw new Error('the folder fails')
+    return parts.tests.times(test)
+  }
+  const options = { store, lives, tests: { times }, progress, uploads, log: silentLog, manual: true }
+  const clock = openRunClock({ ...options, nowMs: () => now })
+  now += 20 * minute
+  await assert.rejects(clock.look(), /the folder fails/)
+  fails = false
+  await clock.look()
+  assert.equal(get(run).verdict, 'infra')
+  clock.close()
+})
+
 test('a machine that came for one run, and is silent while that runs, is no failure of the next one', async () => {
   const [first, second] = [await request(), await request()]
   now += minute
@@ -268,6 +292,17 @@ test('a boot from before a restart is judged, once its machine had its time agai
   await look()
   assert.deepEqual([get(run).verdict, get(alive).state], ['infra', 'requested'])
   assert.match(String(standing(run)[2]), /booted at 2026-11-23T08:01:00.000Z and got as far as the profile install/)
+  // What another question finds of a machine, older than what is known, changes nothing.
+  const lives = createLives()
+  const older = { ...bootOf(3, mac, 2, 'pxelinux.cfg/default'), profile: 'older' }
+  const olderSteps = older.steps.map((step) => ({ ...step, at: step.at - 200 * minute }))
+  known.push({ ...older, steps: olderSteps })
+  await request(1)
+  await recallBoots({ store, lives, boots })
+  assert.equal(lives.find({ mac, ip: undefined })?.reached, 'the profile install')
+  const over = createLives()
+  await recallBoots({ store, lives: over, boots, isOver: () => true })
+  assert.deepEqual([...over.all()], [])
   // Not heard of since, and booted by GRUB.
   await reopen()
   await recallBoots({ store, lives: parts.lives, boots })
@@ -343,4 +378,17 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
   assert.equal(store.queries.getRun(old), undefined)
   assert.equal(get(waiting).state, 'expired')
   assert.equal(get(kept).state, 'done')
+})
+
+test('retention: a request that is fetched while others are removed is not expired', async () => {
+  const [first, second] = [await request(), await request()]
+  now += 10 * 24 * 60 * minute
+  parts.keep.resultsMs = 9 * 24 * 60 * minute
+  const expiring = at(() => parts.parts.runs.expire(false))
+  await send(second)
+  assert.deepEqual(
+    (await expiring).map(({ run }) => run),
+    [first],
+  )
+  assert.deepEqual([get(first).state, get(second).state], ['expired', 'sent'])
 })
