@@ -126,6 +126,9 @@ describe('boots of a lab', () => {
     assert.equal(rowsOf(only.text).length, 2)
     const all = await site.get('/boots?q=5254.00ff.0002')
     assert.equal(rowsOf(all.text).length, 1, 'a MAC in any spelling')
+    assert.match(textOf(all.text), /1 boot of 52:54:00:ff:00:02, the latest: /)
+    const none = await site.get('/boots?q=52:54:00:ff:ff:ff')
+    assert.match(textOf(none.text), /No boot of 52:54:00:ff:ff:ff is kept\..* No boot fits\./)
   })
 
   test('one that default decides for is still unknown', async () => {

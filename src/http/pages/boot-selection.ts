@@ -78,6 +78,8 @@ export interface ListedBoot {
 export interface PickedBoots {
   /** All that were looked at, in the order of time; undefined: the trace does not answer. */
   readonly all: readonly BootView[] | undefined
+  /** They are those of this machine alone, which the words name. */
+  readonly mac: string | undefined
   /** Whose each of them is. */
   readonly machineOf: MachineOf
   readonly matching: readonly ListedBoot[]
@@ -95,13 +97,13 @@ export async function pickBoots(daemon: Daemon, query: BootsQuery, nowMs: number
   const all = await readBoots(daemon, { limit: listedMax, ...(mac === undefined ? {} : { mac }) }, nowMs)
   const machineOf = createBootMachines(daemon)
   const words = query.words.toLowerCase().split(/\s+/).filter(Boolean)
-  const wanted = mac === undefined ? words : []
+  const wanted = mac === undefined ? words.map((word) => parseMac(word) ?? word) : []
   const matching = (all ?? []).flatMap((boot): ListedBoot[] => {
     const { name, rawName, id: system } = machineOf(boot)
     const listed = { boot, name, rawName, system, group: '' }
     if (!hasStanding(listed, query.standing)) return []
     const text = [rawName, boot.mac, boot.ip, boot.profile, boot.outcome].join('\n').toLowerCase()
-    if (!wanted.every((word) => text.includes(parseMac(word) ?? word))) return []
+    if (!wanted.every((word) => text.includes(word))) return []
     return [{ ...listed, group: query.group ? groupOf(listed, query.group) : '' }]
   })
   matching.sort((a, b) => (query.descending ? -1 : 1) * comparators[query.sort](a, b) || newestFirst(a, b))
@@ -110,7 +112,7 @@ export async function pickBoots(daemon: Daemon, query: BootsQuery, nowMs: number
   const page = query.page === 'all' ? 1 : Math.min(query.page, pages)
   const from = (page - 1) * rowsShown
   const shown = query.page === 'all' ? matching : matching.slice(from, from + rowsShown)
-  return { all, machineOf, matching, shown, page, pages, from }
+  return { all, mac, machineOf, matching, shown, page, pages, from }
 }
 
 function hasStanding({ boot, system }: ListedBoot, standing: BootsQuery['standing']): boolean {
