@@ -83,13 +83,8 @@ export async function openProfiles(options: ProfilesOptions): Promise<Profiles> 
   return {
     ...files,
     sync,
-    names() {
-      try {
-        return files.names()
-      } catch {
-        return [] // the folder is gone: `folderFault` says so
-      }
-    },
+    names: () => ifThere(files.names),
+    refused: () => ifThere(files.refused),
     folderFault() {
       try {
         files.names()
@@ -99,6 +94,15 @@ export async function openProfiles(options: ProfilesOptions): Promise<Profiles> 
       }
     },
     close: () => watch.close(),
+  }
+}
+
+/** Nothing where the folder is gone: `folderFault` says so. */
+function ifThere<T>(list: () => T[]): T[] {
+  try {
+    return list()
+  } catch {
+    return []
   }
 }
 
