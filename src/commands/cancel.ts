@@ -1,6 +1,7 @@
 /**
  * `cancel`: takes runs back that are not done, by number, or all of a system. What a machine is running goes on there;
- * its upload is refused and kept aside; what it had sent so far stays counted. All or nothing. Source: RUNS "Life of a run", "Commands".
+ * its upload is refused and kept aside; what it had sent so far stays counted. All or nothing.
+ * Source: RUNS "Life of a run", "Commands".
  */
 import * as v from 'valibot'
 import { Refusal } from '../domain/errors.ts'

@@ -36,6 +36,7 @@ const columnTexts: Readonly<Record<BootSort, string>> = {
   took: 'Took',
 }
 
+/** Data of the template and what the layout needs. `local`: as in `bootPlaces`. */
 export function viewBoots(
   daemon: Daemon,
   query: BootsQuery,

@@ -37,6 +37,7 @@ export interface BootsQuery {
   readonly page: number | 'all'
 }
 
+/** What it does not know is as if it were not there. */
 export function parseBootsQuery(params: URLSearchParams): BootsQuery {
   const given = params.get('sort') ?? '-when'
   const sort = sortNames.find((each) => each === given.replace(/^-/, ''))
@@ -188,6 +189,7 @@ function fieldsOf({ boot, rawName, system }: ListedBoot): Record<(typeof csvColu
   }
 }
 
+/** One row a boot, times in RFC 3339, `took_ms` in ms. */
 export function bootsCsv(shown: readonly ListedBoot[]): string {
   return csvLines(
     csvColumns,
@@ -195,6 +197,7 @@ export function bootsCsv(shown: readonly ListedBoot[]): string {
   )
 }
 
+/** `{"boots":[…]}` with the fields of the CSV, null where unknown. */
 export function bootsJson(shown: readonly ListedBoot[]): string {
   return `${JSON.stringify({ boots: shown.map(fieldsOf) })}\n`
 }

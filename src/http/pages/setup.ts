@@ -28,6 +28,7 @@ export interface SetupQuery {
   readonly table: SetupTable
 }
 
+/** What it does not know is as if it were not there. */
 export function parseSetupQuery(params: URLSearchParams): SetupQuery {
   const sort = params.get('sort') ?? 'name'
   return {
@@ -129,6 +130,7 @@ function testRows({ tests, store }: Daemon): SetupRow[] {
   return [...ofTests, ...ofSuites]
 }
 
+/** Data of the template and what the layout needs. `local`: as in `bootPlaces`. */
 export function viewSetup(
   daemon: Daemon,
   query: SetupQuery,
@@ -256,6 +258,7 @@ function viewTable(
 
 const csvColumns = ['name', 'kind', 'fault', 'machines', 'about'] as const
 
+/** One row a file. */
 export function setupCsv(rows: readonly SetupRow[]): string {
   return csvLines(
     csvColumns,
@@ -263,6 +266,7 @@ export function setupCsv(rows: readonly SetupRow[]): string {
   )
 }
 
+/** `{"profiles":[…]}` or `{"tests":[…]}` with the fields of the CSV. */
 export function setupJson(table: SetupTable, rows: readonly SetupRow[]): string {
   return `${JSON.stringify({ [table]: rows.map(({ href: _, ...row }) => row) })}\n`
 }
