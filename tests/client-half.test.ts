@@ -41,6 +41,9 @@ test('every command keeps its client half whole, and loses the daemon half', asy
       else assert.deepEqual(value, whole, `${command.name}: ${key}`)
     }
   }
+  // Completion offers them, and the schema that has them too is the daemon's.
+  const words = bundled.commands.find(({ name }) => name === 'results')?.options?.flatMap((each) => each.words ?? [])
+  assert.ok(words?.includes('missing') && words.includes('expired'), String(words))
   for (const word of ['tx.emit', 'boot.decided', 'store.commit']) assert.ok(!text.includes(word), word)
 })
 

@@ -60,7 +60,7 @@ function nameOf(row: unknown): string[] {
   return typeof name === 'string' ? [name] : []
 }
 
-async function serveFlags(): Promise<(Option & { words: readonly string[] })[]> {
+async function serveFlags(): Promise<Option[]> {
   const { fields, keys } = await import('../config/keys.ts')
   const rows = fields.map((field) => {
     const { name, help, kind } = keys[field]
@@ -68,8 +68,8 @@ async function serveFlags(): Promise<(Option & { words: readonly string[] })[]> 
     return { name, value, summary: help, words: kind.words ?? [] }
   })
   return [
-    { name: 'config', value: 'FILE', summary: 'configuration file', words: [] },
-    { name: 'check', summary: 'check the configuration and start nothing', words: [] },
+    { name: 'config', value: 'FILE', summary: 'configuration file' },
+    { name: 'check', summary: 'check the configuration and start nothing' },
     ...rows,
   ]
 }

@@ -27,6 +27,8 @@ export interface Option {
   readonly short?: string
   /** Placeholder of its value, such as `FILE`; absent: a switch. */
   readonly value?: string
+  /** All that its value can be, for completion; absent: more than can be listed. */
+  readonly words?: readonly string[]
   readonly summary: string
   readonly repeatable?: boolean
   /** Stands in place of every positional argument, as `-l` and `--from FILE` do: with it, none may be given. */

@@ -141,8 +141,7 @@ function own(daemon: Daemon, record: JournalRecord, systems: readonly number[] |
 }
 
 function concerns(daemon: Daemon, { events }: JournalRecord, systems: readonly number[] | undefined): boolean {
-  const { queries } = daemon.store
-  return systems === undefined || concernsSystems(events, systems, (run) => queries.getRun(run)?.system.id)
+  return systems === undefined || concernsSystems(events, systems, daemon.store.queries.systemOfRun)
 }
 
 function printEntry({ at, who, from, changes }: EntryView, out: Output): void {

@@ -52,7 +52,9 @@ function defaultId(tx: Transaction): number {
   return system
 }
 
-/** Refuses what may be no profile, what nobody registered, or whose file is gone; registers a file that appeared just now. */
+/**
+ * Refuses what may be no profile, what nobody registered, or whose file is gone; registers a file that appeared just now.
+ */
 async function checkProfile(daemon: Daemon, profile: string): Promise<void> {
   const undefinedProfile = new Refusal('not-found', `Boot name ${profile} not defined`)
   if (nameFault(profile)) throw undefinedProfile

@@ -10,7 +10,17 @@ import type { RunFilter, RunRow } from '../store/run-rows.ts'
 import type { Queries } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 import { defineCommand } from './definition.ts'
-import { printRun, type RunView, runState, runsView, runVerdict, viewMissing, viewRun } from './run-view.ts'
+import {
+  printRun,
+  type RunView,
+  runState,
+  runsView,
+  runVerdict,
+  stateWords,
+  verdictWords,
+  viewMissing,
+  viewRun,
+} from './run-view.ts'
 import { selectSystems } from './selection.ts'
 
 /** Runs shown unless told otherwise: a few screens. */
@@ -44,14 +54,16 @@ export const results = defineCommand({
     {
       name: 'verdict',
       value: 'VERDICT',
+      words: verdictWords,
       repeatable: true,
       summary: 'only these: fail, lost, infra, warn, pass, skip; missing: expected by a suite, and not there',
     },
     {
       name: 'state',
       value: 'STATE',
+      words: stateWords,
       repeatable: true,
-      summary: 'only these: requested, sent, running, done, cancelled, expired',
+      summary: `only these: ${stateWords.join(', ')}`,
     },
     { name: 'tag', value: 'TAG', summary: 'only runs of tests that have this tag' },
     { name: 'since', value: 'TIME', summary: 'only runs requested since: 2h (ago), 2026-11-23, 2026-11-23T08:00' },

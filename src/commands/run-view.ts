@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot'
 import { Refusal } from '../domain/errors.ts'
-import { verdictNames, verdicts } from '../domain/verdict.ts'
+import { type RunState, runStates, verdictNames, verdicts } from '../domain/verdict.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Queries } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
@@ -14,8 +14,10 @@ import { id, time } from './schema.ts'
 const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 
 /** `missing`: what a suite expects and no run has; such a row has no id and no state. */
-export const runVerdict = v.picklist([...verdictNames, 'missing'])
-export const runState = v.picklist(['requested', 'sent', 'running', 'done', 'cancelled', 'expired'])
+export const verdictWords = [...verdictNames, 'missing'] as const
+export const stateWords = Object.keys(runStates) as readonly RunState[]
+export const runVerdict = v.picklist(verdictWords)
+export const runState = v.picklist(stateWords)
 
 export const runView = v.strictObject({
   id: v.nullable(id),

@@ -11,7 +11,8 @@ export const nothing = v.strictObject({})
 /** RFC 3339 UTC with `Z`. */
 export const time = v.pipe(v.string(), v.isoTimestamp())
 export const id = v.pipe(v.number(), v.integer(), v.minValue(1))
-export const role = v.picklist(['viewer', 'operator', 'admin'])
+export const roleWords = ['viewer', 'operator', 'admin'] as const
+export const role = v.picklist(roleWords)
 
 export const addressView = v.strictObject({
   /** Canonical spelling. */

@@ -11,7 +11,7 @@ import { Refusal } from '../domain/errors.ts'
 import { checkName } from '../domain/name.ts'
 import type { Queries, TokenRow } from '../store/store.ts'
 import { defineCommand } from './definition.ts'
-import { id, nothing, role, time } from './schema.ts'
+import { id, nothing, role, roleWords, time } from './schema.ts'
 
 /** 256 bits: beyond guessing, whatever the rate. */
 const secretBytes = 32
@@ -29,6 +29,7 @@ export const tokenAdd = defineCommand({
     {
       name: 'role',
       value: 'ROLE',
+      words: roleWords,
       summary: 'viewer (reads), operator (changes; default) or admin (tokens, backup too)',
     },
     { name: 'expires', value: 'TIME', summary: 'how long it is good for, such as 30d (default: until revoked)' },

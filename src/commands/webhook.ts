@@ -29,7 +29,15 @@ export const webhookAdd = defineCommand({
   summary: 'Have a URL told of events; prints its secret, once',
   usage: 'pxemngr webhook add <url> --on <event>[,<event>...]',
   positionals: [{ key: 'url', usage: '<url>', required: true }],
-  options: [{ name: 'on', value: 'EVENT', repeatable: true, summary: `of which events: ${webhookEvents.join(', ')}` }],
+  options: [
+    {
+      name: 'on',
+      value: 'EVENT',
+      words: webhookEvents,
+      repeatable: true,
+      summary: `of which events: ${webhookEvents.join(', ')}`,
+    },
+  ],
   args: v.strictObject({ url: v.string(), on: v.pipe(v.array(v.string()), v.minLength(1)) }),
   result: v.strictObject({ id, secret: v.string() }),
   role: 'admin',

@@ -12,6 +12,7 @@ import { formatOf } from './pages/export.ts'
 import { parseSetupQuery, setupCsv, setupJson, setupRows, viewSetup } from './pages/setup.ts'
 import type { Show } from './result-pages.ts'
 
+/** GET `/boots`, `/boots/<id>`, `/setup`. `show` puts a page into the layout. */
 export function mountBootPages(app: HttpApp, daemon: Daemon, show: Show, nowMs: () => number): void {
   const paramsOf = (c: HttpContext) => new URL(c.req.url).searchParams
 

@@ -97,8 +97,8 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
   }
   const tell = () => {
     for (const client of clients) {
-      // Live ones only: whoever still catches up reads everything anew at its end.
-      if (!client.boots || client.told || client.held) continue
+      // Of whoever still catches up it waits in the queue: what it missed are records, and they say nothing of boots.
+      if (!client.boots || client.told) continue
       client.told = true
       send(client, bootsBytes)
     }

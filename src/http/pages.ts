@@ -1,9 +1,10 @@
 /**
  * The web pages: their routes, who sees what of them, and the assets they need.
  *
- * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…`, POST of the forms, and what `boot-pages.ts` and `result-pages.ts` have; `loginPage` and `problemPage` give
- * `app.ts` its pages in the same layout. What each page says is in `pages/`, how it looks in `templates/pages/`; access
- * is settled before any handler here runs (`access.ts`). Source: CONTRACT "What people see over HTTP", WEB.md.
+ * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…`, POST of the forms, and what `boot-pages.ts` and
+ * `result-pages.ts` have; `loginPage` and `problemPage` give `app.ts` its pages in the same layout. What each page says is
+ * in `pages/`, how it looks in `templates/pages/`; access is settled before any handler here runs (`access.ts`).
+ * Source: CONTRACT "What people see over HTTP", WEB.md.
  */
 import type { Daemon } from '../commands/daemon.ts'
 import { Refusal } from '../domain/errors.ts'

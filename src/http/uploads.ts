@@ -57,6 +57,7 @@ export interface UploadUrls {
   mount(app: HttpApp): void
 }
 
+/** `/upload/`, `/progress/` and `/extend/`: who may report on a run, and what is done with it. */
 export function createUploadUrls(options: UploadUrlOptions): UploadUrls {
   const { store, folder, lives } = options
   /** Bytes of progress being received. */

@@ -42,6 +42,7 @@ describe('what is offered', () => {
     assert.ok((await offered(['results', '--verdict', ''])).includes('missing'))
     assert.deepEqual(await offered(['results', '--state', 're']), ['requested'])
     assert.deepEqual(await offered(['results', '--since', '']), [])
+    assert.deepEqual(await offered(['webhook', 'add', 'URL', '--on', 'machine']), ['machine.sick'])
     assert.ok((await offered(['serve', '--'])).includes('--tftp-single-port'))
     assert.deepEqual(await offered(['completion', '']), ['bash', 'zsh', 'fish'])
     assert.deepEqual(await offered(['backup', 'x']), [':files'])

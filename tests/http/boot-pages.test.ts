@@ -126,6 +126,9 @@ describe('boots of a lab', () => {
     assert.equal(rowsOf(only.text).length, 2)
     const all = await site.get('/boots?q=5254.00ff.0002')
     assert.equal(rowsOf(all.text).length, 1, 'a MAC in any spelling')
+    assert.match(textOf(all.text), /1 boot of 52:54:00:ff:00:02, the latest: /)
+    const none = await site.get('/boots?q=52:54:00:ff:ff:ff')
+    assert.match(textOf(none.text), /No boot of 52:54:00:ff:ff:ff is kept\..* No boot fits\./)
   })
 
   test('one that default decides for is still unknown', async () => {
@@ -297,6 +300,12 @@ describe('what the server has, on /setup', () => {
     assert.match(said, /smoke suite ✓ good 1 test/)
     assert.doesNotMatch(text, /<img src=x/)
     site.files.set('memtest', 'default 0\n')
+    const { profiles } = site.daemon
+    Object.assign(site.daemon, {
+      profiles: { ...profiles, refused: () => [{ name: 'away', why: 'away.prof: a link leads out' }] },
+    })
+    assert.match(textOf((await site.get('/setup')).text), /away ✕ fault away\.prof: a link leads out 0/)
+    Object.assign(site.daemon, { profiles })
   })
 
   test('degradations, notices and sick machines are said in words', async () => {
@@ -338,6 +347,17 @@ describe('what the server has, on /setup', () => {
       assert.equal((await site.overTcp(path, { method: 'POST' })).status, 405, path)
     }
   })
+})
+
+test('of many profiles a table shows the first, says how many there are, and gives all as CSV', async (t) => {
+  const site = await openSite()
+  t.after(() => site.close())
+  for (let at = 1; at <= 250; at += 1) site.files.set(`p${at}`, 'default 0\n')
+  const { text } = await site.get('/setup')
+  assert.equal(text.match(/<bdi>p\d+<\/bdi>/g)?.length, 199, 'and local')
+  assert.match(textOf(text), /Profiles 251 in .*and 51 more, which the filter finds All rows: CSV JSON/)
+  assert.match((await site.get('/setup?q=p250')).text, /<bdi>p250<\/bdi>/)
+  assert.equal((await site.get('/setup?format=csv')).text.trimEnd().split('\r\n').length, 252)
 })
 
 test('5,000 systems and 1,000 boots: the pages stay quick', async (t) => {

@@ -221,7 +221,11 @@ test('whoever asks for boots is told that some have changed, once until it has r
   })
   const [told, other] = [await read('/api/v1/events?boots'), await read()]
   for (const each of [told, other]) await each.next() // where it begins
+  const resumed = await read(`/api/v1/events?boots&after=${m.store.seq}`)
   for (let at = 0; at < 5; at += 1) for (const listener of listeners) listener()
+  await resumed.next()
+  assert.deepEqual(await resumed.next(), { event: 'boots', data: '{}' }, 'also while it catches up')
+  await resumed.close()
   await add(1)
   assert.deepEqual(await told.next(), { event: 'boots', data: '{}' })
   const { id, event } = (await told.next()) ?? {}

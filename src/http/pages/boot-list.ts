@@ -36,6 +36,7 @@ const columnTexts: Readonly<Record<BootSort, string>> = {
   took: 'Took',
 }
 
+/** Data of the template and what the layout needs. `local`: as in `bootPlaces`. */
 export function viewBoots(
   daemon: Daemon,
   query: BootsQuery,
@@ -43,8 +44,9 @@ export function viewBoots(
   local: string,
   nowMs: number,
 ): { data: object; frame: Omit<Frame, 'access'> } {
-  const { all, machineOf, matching, shown, page, pages, from } = picked
-  const recent = latestOfEach(machineOf, all ?? []).filter(({ startedMs }) => nowMs - startedMs < recentMs)
+  const { all, mac, machineOf, matching, shown, page, pages, from } = picked
+  const latest = latestOfEach(machineOf, all ?? [])
+  const recent = mac === undefined ? latest.filter(({ startedMs }) => nowMs - startedMs < recentMs) : latest
   const stuck = recent.filter(({ verdict }) => verdict === 'fail').length
   const booting = recent.filter(({ verdict }) => verdict === 'running').length
   const unknown = unknownMachines(machineOf, all ?? [], unknownShown)
@@ -64,7 +66,8 @@ export function viewBoots(
   const data = {
     tone: stuck > 0 ? 'fail' : booting > 0 ? 'running' : 'pass',
     glyph: stuck > 0 ? glyphs.fail : booting > 0 ? glyphs.running : glyphs.pass,
-    answer: answerLine(all, recent.length, stuck, booting, unknown.length),
+    answer:
+      mac !== undefined && all ? answerOfOne(mac, all) : answerLine(all, recent.length, stuck, booting, unknown.length),
     traced: all !== undefined,
     counts: countsOf(all ?? [], query),
     none: all !== undefined && all.length === 0 && !filtered,
@@ -183,10 +186,16 @@ function answerLine(
   return `${formatCount(stuck)} of ${machines} ${stuck === 1 ? 'is' : 'are'} stuck${under}${asked}.`
 }
 
+function answerOfOne(mac: string, all: readonly BootView[]): string {
+  const [latest] = all
+  if (!latest) return `No boot of ${mac} is kept.`
+  return `${plural(all.length, 'boot')} of ${mac}, the latest: ${latest.outcome}.`
+}
+
+/** What the row shows of the boot itself is `boot`, whose steps are put into words only when they are read. */
 function viewRow(daemon: Daemon, { boot, name, system }: ListedBoot, nowMs: number): object {
   return {
-    ...boot,
-    steps: undefined,
+    boot,
     href: `/boots/${boot.id}`,
     machine: { name, href: system === undefined ? undefined : `/system/${system}/` },
     showsIp: boot.ip !== undefined && boot.ip !== name,

@@ -26,20 +26,21 @@ export interface BootMachine {
 
 export type MachineOf = (boot: Pick<BootView, 'mac' | 'ip' | 'system'>) => BootMachine
 
-/** Finds out about many boots at once; each system is asked for once. */
+/** Finds out about many boots at once: each machine is looked for once. */
 export function createBootMachines(daemon: Daemon): MachineOf {
   const { queries } = daemon.store
-  const known = new Map<number, SystemRow | undefined>()
-  const systemOf = (id: number): SystemRow | undefined => {
-    if (!known.has(id)) known.set(id, queries.getSystem(id))
-    return known.get(id)
-  }
+  const known = new Map<string, BootMachine>()
   return ({ mac, ip, system }) => {
-    const named = system === undefined ? undefined : systemOf(system)
+    const key = [system, mac, ip].join(' ')
+    const seen = known.get(key)
+    if (seen) return seen
+    const named = system === undefined ? undefined : queries.getSystem(system)
     // `default` decides for machines that no system has: that is no name of theirs.
     const own = named && named.name !== defaultSystem ? named : systemWith(daemon, mac, ip)
     const rawName = own?.name ?? mac ?? ip ?? 'unknown'
-    return { name: visible(rawName), rawName, id: own?.id }
+    const machine = { name: visible(rawName), rawName, id: own?.id }
+    known.set(key, machine)
+    return machine
   }
 }
 

@@ -29,6 +29,7 @@ export function traceSilent(): Refusal {
   return new Refusal('unavailable', 'the record of boots does not answer just now')
 }
 
+/** Data of the template and what the layout needs; its other boots are left out where the trace does not answer. */
 export async function viewBoot(
   daemon: Daemon,
   boot: BootView,

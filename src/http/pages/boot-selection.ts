@@ -37,6 +37,7 @@ export interface BootsQuery {
   readonly page: number | 'all'
 }
 
+/** What it does not know is as if it were not there. */
 export function parseBootsQuery(params: URLSearchParams): BootsQuery {
   const given = params.get('sort') ?? '-when'
   const sort = sortNames.find((each) => each === given.replace(/^-/, ''))
@@ -78,6 +79,8 @@ export interface ListedBoot {
 export interface PickedBoots {
   /** All that were looked at, in the order of time; undefined: the trace does not answer. */
   readonly all: readonly BootView[] | undefined
+  /** They are those of this machine alone, which the words name. */
+  readonly mac: string | undefined
   /** Whose each of them is. */
   readonly machineOf: MachineOf
   readonly matching: readonly ListedBoot[]
@@ -95,13 +98,13 @@ export async function pickBoots(daemon: Daemon, query: BootsQuery, nowMs: number
   const all = await readBoots(daemon, { limit: listedMax, ...(mac === undefined ? {} : { mac }) }, nowMs)
   const machineOf = createBootMachines(daemon)
   const words = query.words.toLowerCase().split(/\s+/).filter(Boolean)
-  const wanted = mac === undefined ? words : []
+  const wanted = mac === undefined ? words.map((word) => parseMac(word) ?? word) : []
   const matching = (all ?? []).flatMap((boot): ListedBoot[] => {
     const { name, rawName, id: system } = machineOf(boot)
     const listed = { boot, name, rawName, system, group: '' }
     if (!hasStanding(listed, query.standing)) return []
     const text = [rawName, boot.mac, boot.ip, boot.profile, boot.outcome].join('\n').toLowerCase()
-    if (!wanted.every((word) => text.includes(parseMac(word) ?? word))) return []
+    if (!wanted.every((word) => text.includes(word))) return []
     return [{ ...listed, group: query.group ? groupOf(listed, query.group) : '' }]
   })
   matching.sort((a, b) => (query.descending ? -1 : 1) * comparators[query.sort](a, b) || newestFirst(a, b))
@@ -110,7 +113,7 @@ export async function pickBoots(daemon: Daemon, query: BootsQuery, nowMs: number
   const page = query.page === 'all' ? 1 : Math.min(query.page, pages)
   const from = (page - 1) * rowsShown
   const shown = query.page === 'all' ? matching : matching.slice(from, from + rowsShown)
-  return { all, machineOf, matching, shown, page, pages, from }
+  return { all, mac, machineOf, matching, shown, page, pages, from }
 }
 
 function hasStanding({ boot, system }: ListedBoot, standing: BootsQuery['standing']): boolean {
@@ -186,6 +189,7 @@ function fieldsOf({ boot, rawName, system }: ListedBoot): Record<(typeof csvColu
   }
 }
 
+/** One row a boot, times in RFC 3339, `took_ms` in ms. */
 export function bootsCsv(shown: readonly ListedBoot[]): string {
   return csvLines(
     csvColumns,
@@ -193,6 +197,7 @@ export function bootsCsv(shown: readonly ListedBoot[]): string {
   )
 }
 
+/** `{"boots":[…]}` with the fields of the CSV, null where unknown. */
 export function bootsJson(shown: readonly ListedBoot[]): string {
   return `${JSON.stringify({ boots: shown.map(fieldsOf) })}\n`
 }

@@ -12,9 +12,7 @@ import { stageOf } from '../../domain/stage.ts'
 import { type BootVerdict, judgeBoot, stepVerdicts, type TrackName, trackOf } from './boot-outcome.ts'
 import { formatBytes, formatDuration, type Moment, moment, plural, visible } from './words.ts'
 
-export type Verdict = BootVerdict
-
-export const glyphs: Readonly<Record<Verdict, string>> = {
+export const glyphs: Readonly<Record<BootVerdict, string>> = {
   pass: '✓',
   warn: '!',
   fail: '✕',
@@ -33,7 +31,7 @@ export interface StepView {
   readonly what: string
   readonly size: string
   readonly took: string
-  readonly verdict: Verdict
+  readonly verdict: BootVerdict
   readonly glyph: string
   readonly outcome: string
   readonly detail: string
@@ -54,7 +52,7 @@ export interface BootView {
   readonly profile: string | undefined
   /** What decided that; undefined where nothing was, or where it was not kept. */
   readonly decision: { readonly by: string; readonly instead: string; readonly seq: number } | undefined
-  readonly verdict: Verdict
+  readonly verdict: BootVerdict
   readonly glyph: string
   readonly outcome: string
   readonly clue: string

@@ -23,8 +23,8 @@ export interface ComparePage {
   readonly changes: readonly Change[]
 }
 
-/** Longer is no pair of names, and is not looked through: a version has 255 bytes at most. */
-const pairMax = 3 * 255 + 3
+/** Longer is no pair of names, and is not looked through: a version has 255 characters at most. */
+const pairMax = 2 * 255 + 3
 
 /**
  * `A...B` → A and B. Names may hold dots themselves: it is cut where both sides are versions, else in the middle. Refuses

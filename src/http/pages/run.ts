@@ -99,6 +99,8 @@ export async function viewRunPage(
     { name: 'Attempt', text: String(run.attempt) },
     ...(detail.exit === null ? [] : [{ name: 'Exit status', text: String(detail.exit) }]),
   ]
+  const failingShown = failing.slice(0, casesShown)
+  const failingTotal = Math.max(fail, failing.length)
   const data = {
     id: run.id,
     chip,
@@ -138,12 +140,12 @@ export async function viewRunPage(
       value,
       unit: visible(unit),
     })),
-    failingCount: formatCount(Math.max(fail, failing.length)),
+    failingCount: formatCount(failingTotal),
     failingMore:
-      Math.max(fail, failing.length) > casesShown
-        ? `and ${formatCount(Math.max(fail, failing.length) - Math.min(failing.length, casesShown))} more, in the log`
+      failingTotal > failingShown.length
+        ? `and ${formatCount(failingTotal - failingShown.length)} more, in the log`
         : '',
-    failing: failing.slice(0, casesShown).map(({ name, note }) => ({ name: visible(name), note: visible(note) })),
+    failing: failingShown.map(({ name, note }) => ({ name: visible(name), note: visible(note) })),
     attachments: detail.attachments.map(({ name, sizeBytes }, place) => ({
       name: visible(name),
       size: formatBytes(sizeBytes),
@@ -273,6 +275,7 @@ function part(title: string, before: string[] | undefined, after: string[] | und
   if (!before || !after)
     return { title, hunks: [], note: 'One of them is not there, or too large to be compared here.' }
   const diff = diffLines(before, after)
+  const total = diff.hunks.reduce((sum, hunk) => sum + hunk.length, 0)
   let left = diffLinesMax
   const signs = { same: ' ', added: '+', removed: '−' } as const
   const hunks = diff.hunks.flatMap((hunk) => {
@@ -282,6 +285,6 @@ function part(title: string, before: string[] | undefined, after: string[] | und
       ? []
       : [lines.map(({ kind, text }) => ({ kind, sign: signs[kind], text: visible(text.slice(0, 2000)) }))]
   })
-  const note = left > 0 ? '' : `Cut after ${formatCount(diffLinesMax)} lines.`
+  const note = total > diffLinesMax ? `Cut after ${formatCount(diffLinesMax)} lines.` : ''
   return { title, hunks, note: hunks.length === 0 ? 'The same.' : note }
 }

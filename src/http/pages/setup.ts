@@ -15,6 +15,8 @@ import { commandLine, formatCount, formatDuration, moment, plural, visible } fro
 
 const tableNames = ['profiles', 'tests'] as const
 export type SetupTable = (typeof tableNames)[number]
+/** Rows of a table; the filter finds the others, and they are in CSV and JSON. */
+const rowsShown = 200
 const sortNames = ['name', 'state', 'machines'] as const
 type SetupSort = (typeof sortNames)[number]
 
@@ -26,6 +28,7 @@ export interface SetupQuery {
   readonly table: SetupTable
 }
 
+/** What it does not know is as if it were not there. */
 export function parseSetupQuery(params: URLSearchParams): SetupQuery {
   const sort = params.get('sort') ?? 'name'
   return {
@@ -85,12 +88,13 @@ function profileRows(daemon: Daemon): SetupRow[] {
   const { profiles, store } = daemon
   const booting = new Map(store.queries.nextBootProfiles().map(({ profile, systems }) => [profile, systems]))
   const there = new Set(profiles.names())
-  // Also those that have no file and that a machine is told to boot: it boots local instead.
-  const names = new Set([...there, localProfile, ...booting.keys()])
+  const refused = new Map(profiles.refused().map(({ name, why }) => [name, why]))
+  // Also those that have no file, or none that may be served, and that a machine is told to boot: it boots local instead.
+  const names = new Set([...there, ...refused.keys(), localProfile, ...booting.keys()])
   return [...names].map((name) => ({
     name,
     kind: 'profile',
-    fault: there.has(name) ? (profiles.fault(name) ?? null) : 'no file',
+    fault: there.has(name) ? (profiles.fault(name) ?? null) : (refused.get(name) ?? 'no file'),
     machines: booting.get(name) ?? 0,
     about: name === localProfile ? 'its own disk; what a machine gets whose profile cannot be served' : '',
     href: `/?${new URLSearchParams({ q: name })}`,
@@ -126,6 +130,7 @@ function testRows({ tests, store }: Daemon): SetupRow[] {
   return [...ofTests, ...ofSuites]
 }
 
+/** Data of the template and what the layout needs. `local`: as in `bootPlaces`. */
 export function viewSetup(
   daemon: Daemon,
   query: SetupQuery,
@@ -237,7 +242,8 @@ function viewTable(
     id: table,
     counted: formatCount(rows.length),
     columns: table === 'profiles' ? [...columns, column('machines', 'Machines that boot it next')] : columns,
-    rows: rows.map((row) => ({
+    more: rows.length > rowsShown ? `and ${formatCount(rows.length - rowsShown)} more, which the filter finds` : '',
+    rows: rows.slice(0, rowsShown).map((row) => ({
       ...row,
       name: visible(row.name),
       fault: row.fault === null ? undefined : visible(row.fault),
@@ -252,6 +258,7 @@ function viewTable(
 
 const csvColumns = ['name', 'kind', 'fault', 'machines', 'about'] as const
 
+/** One row a file. */
 export function setupCsv(rows: readonly SetupRow[]): string {
   return csvLines(
     csvColumns,
@@ -259,6 +266,7 @@ export function setupCsv(rows: readonly SetupRow[]): string {
   )
 }
 
+/** `{"profiles":[…]}` or `{"tests":[…]}` with the fields of the CSV. */
 export function setupJson(table: SetupTable, rows: readonly SetupRow[]): string {
   return `${JSON.stringify({ [table]: rows.map(({ href: _, ...row }) => row) })}\n`
 }
