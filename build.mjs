@@ -24,6 +24,7 @@ import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { clientHalfPlugin } from './scripts/client-half.mjs'
+import { makeCodeCaches } from './scripts/code-cache.mjs'
 import { copyrightsDir, getLoaders, loadersDir, loadersList } from './scripts/loaders.mjs'
 import { install, projectDir, run, runtime } from './scripts/setup.mjs'
 
@@ -31,8 +32,12 @@ const require = createRequire(import.meta.url)
 const distDir = join(projectDir, 'dist')
 const bundleDir = join(distDir, 'bundle')
 
-/** Bundles: entry → source, and how large each may become (bytes). The client's start time depends on `main`. */
+/**
+ * Bundles: entry → source, and how large each may become (bytes). The client's start time depends on `boot`, which the
+ * runtime evaluates, and `main`.
+ */
 const bundles = {
+  boot: { source: 'src/boot.ts', budgetBytes: 4_000 },
   main: { source: 'src/main.ts', budgetBytes: 140_000 },
   daemon: { source: 'src/daemon.ts', budgetBytes: 900_000 },
   'tftp-worker': { source: 'src/tftp/worker.ts', budgetBytes: 80_000 },
@@ -78,12 +83,16 @@ export async function build({ target = `linux-${process.arch}`, say = () => {} }
   mkdirSync(bundleDir, { recursive: true })
   const used = await bundle()
   writeFileSync(join(distDir, 'NOTICES'), notices(used, loaders.have))
+  await run(runtime, [join(projectDir, 'scripts', 'empty-state.mjs'), join(bundleDir, 'empty.sqlite')])
 
   say(`packing ${basename(executable)} for ${target}`)
   rmSync(stampFile, { force: true })
   const order = join(distDir, 'pack.json')
   const unfinished = join(distDir, `.${basename(executable)}.new`)
-  writeFileSync(order, JSON.stringify({ arch, output: unfinished, assets: assets(loaders.have) }))
+  const list = assets(loaders.have)
+  // Compiled code is for the machine that compiled it.
+  if (arch === process.arch) Object.assign(list, await codeCaches(list, say))
+  writeFileSync(order, JSON.stringify({ arch, output: unfinished, assets: list }))
   if (arch !== process.arch) await foreignRuntime(arch, say)
   await run(runtime, [join(projectDir, 'build.mjs'), '--pack', order], {
     env: { ...process.env, HOME: join(projectDir, '.cache', 'pkg-home') },
@@ -127,7 +136,8 @@ function filesBelow(...folders) {
 
 function stampOf(target, loaders) {
   const hash = createHash('sha256')
-  const files = [...filesBelow('src', 'templates', 'profiles'), 'package.json', 'package-lock.json', 'build.mjs', 'scripts/client-half.mjs']
+  const own = ['build.mjs', 'scripts/client-half.mjs', 'scripts/code-cache.mjs', 'scripts/empty-state.mjs']
+  const files = [...filesBelow('src', 'templates', 'profiles'), 'package.json', 'package-lock.json', ...own]
   for (const file of files)
     hash
       .update(`${file}\0`)
@@ -157,6 +167,8 @@ async function bundle() {
       minifyIdentifiers: name === 'main',
       plugins: name === 'main' ? [clientHalfPlugin] : [],
       legalComments: 'none',
+      // A bundle is a script (`src/evaluate.ts`): what it loads later it requires then.
+      supported: { 'dynamic-import': false },
       // Read by `src/source-maps.ts`, where a stack is asked for.
       sourcemap: name === 'daemon' ? 'external' : false,
       sourcesContent: false,
@@ -184,11 +196,22 @@ function assets(loaders) {
     'sql-wasm.wasm': join(projectDir, 'node_modules/sql.js/dist/sql-wasm.wasm'),
     NOTICES: join(distDir, 'NOTICES'),
   }
-  for (const name of Object.keys(bundles)) if (name !== 'main') list[`${name}.cjs`] = join(bundleDir, `${name}.cjs`)
+  for (const name of Object.keys(bundles)) if (name !== 'boot') list[`${name}.cjs`] = join(bundleDir, `${name}.cjs`)
+  list['empty.sqlite'] = join(bundleDir, 'empty.sqlite')
   list['daemon.cjs.map'] = join(bundleDir, 'daemon.cjs.map')
   for (const file of filesBelow('templates', 'profiles')) list[file] = join(projectDir, file)
   for (const name of loaders) list[`loaders/${name}`] = join(loadersDir, name)
   return list
+}
+
+/** The code that V8 has compiled of the bundles: asset name → absolute path. Without it a start takes longer, no more. */
+async function codeCaches(list, say) {
+  try {
+    return await makeCodeCaches({ runtime, flags: runtimeFlags, assets: list, dir: bundleDir })
+  } catch (error) {
+    say(`going on without compiled code: ${error.message}`)
+    return {}
+  }
 }
 
 /** The licences of all that is inside. */
@@ -260,7 +283,7 @@ async function pack(orderFile) {
   const { arch, output, assets: list } = JSON.parse(readFileSync(orderFile, 'utf8'))
   const native = arch === process.arch
   const version = process.versions.node
-  await require('pkg/lib-es5/sea.js').default(join(bundleDir, 'main.cjs'), {
+  await require('pkg/lib-es5/sea.js').default(join(bundleDir, 'boot.cjs'), {
     targets: [{ nodeRange: `node${version}`, platform: 'linux', arch, output }],
     signature: false,
     ...(native ? { nodePath: process.execPath } : {}),

@@ -6,11 +6,11 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import Module from 'node:module'
 import { join } from 'node:path'
 import { getAssetKeys, getRawAsset, isSea } from 'node:sea'
 import { pathToFileURL } from 'node:url'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
+import { bundlePath, evaluateBundle } from './evaluate.ts'
 import { mapStacks } from './source-maps.ts'
 
 const inExecutable = isSea()
@@ -105,12 +105,6 @@ export function startProcess(program: Program, args: readonly string[], options:
 
 /** Evaluates a bundle of the executable (`daemon.cjs`) and returns its exports. Stacks name its sources if it has a map. */
 export function evaluateAsset(name: string): unknown {
-  const path = `/pxemngr/${name}`
-  if (getAssetKeys().includes(`${name}.map`)) mapStacks(path, () => getAssetText(`${name}.map`))
-  // `_compile` is not in the documentation, but what Node's own loaders and every bundler's runtime call.
-  const module = new Module(path) as Module & { _compile(code: string, path: string): void }
-  module.filename = path
-  module.paths = []
-  module._compile(getAssetText(name), path)
-  return module.exports
+  if (getAssetKeys().includes(`${name}.map`)) mapStacks(bundlePath(name), () => getAssetText(`${name}.map`))
+  return evaluateBundle(name)
 }

@@ -4,7 +4,7 @@
  * Node's own way (`--enable-source-maps`) reads the map of every bundle when it is loaded, a tenth of a start, for
  * errors that a run may never have. Here the map is read when the first stack is. Source: V8, "Stack trace API".
  */
-import { SourceMap } from 'node:module'
+import type { SourceMap } from 'node:module'
 
 /** From now on positions in the script `path` are given by its map (JSON, Source Map v3), which `readMap` is asked for once. */
 export function mapStacks(path: string, readMap: () => string): void {
@@ -12,7 +12,11 @@ export function mapStacks(path: string, readMap: () => string): void {
   const position = new RegExp(`${path.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}:(\\d+):(\\d+)`)
   const name = (site: string): string =>
     site.replace(position, (there: string, line: string, column: string) => {
-      map ??= new SourceMap(JSON.parse(readMap()))
+      if (!map) {
+        // Loaded with the map: a command that meets no error does not pay for it.
+        const { SourceMap } = process.getBuiltinModule('node:module')
+        map = new SourceMap(JSON.parse(readMap()))
+      }
       const entry = map.findEntry(Number(line) - 1, Number(column) - 1)
       if (!('originalSource' in entry)) return there
       const source = entry.originalSource.replace(/^(?:\.\.\/)+/, '')

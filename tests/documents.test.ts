@@ -271,3 +271,13 @@ test('every folder of src is in the map of ARCHITECTURE.md, and no other', () =>
   const isFolder = (name: string): boolean => !name.endsWith('.ts')
   assert.deepEqual(mapped.filter((name) => isFolder(name) && name.split('/').length === 2).sort(), [...folders].sort())
 })
+
+test('the unit of README.md names data directory and socket: its account has no home to find defaults in', () => {
+  const unit = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(read('README.md'))?.[1] ?? ''
+  const flagsOf = unit('ExecStart').split(' ').slice(2)
+  assert.equal(unit('DynamicUser'), 'yes')
+  const data = join('/var/lib', unit('StateDirectory'))
+  // Where the commands look for it, whoever types them.
+  const socket = join('/run', unit('RuntimeDirectory'), 'pxemngr.sock')
+  assert.deepEqual(flagsOf, ['--data-dir', data, '--socket', socket])
+})

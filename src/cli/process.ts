@@ -41,7 +41,8 @@ export function processIo(doors: Pick<Io, 'readAsset' | 'runLocal'>): Io {
   }
 }
 
-function stream(descriptor: number): Stream {
+/** A descriptor of this process, written synchronously; `write` is false once nobody reads it, and throws what else is wrong. */
+export function stream(descriptor: number): Stream {
   return {
     get terminal() {
       return isatty(descriptor)

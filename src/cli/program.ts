@@ -23,7 +23,7 @@ import type { Io } from './io.ts'
 import { locate } from './locate.ts'
 import { createPrinter, formatJson, OutputClosed, oneLine, type Printer, writeWords } from './print.ts'
 import { parseJson, readAll, readRefusal } from './result.ts'
-import { fileFault, isStandardOutput, saveFile } from './save.ts'
+import { fileFault, isStandardOutput, refuseUnwritable, saveFile } from './save.ts'
 
 /** Ended by SIGINT, as a shell counts it: 128 + 2. */
 const interruptedStatus = 130
@@ -66,7 +66,7 @@ async function run(argv: readonly string[], io: Io, out: Printer): Promise<numbe
       return runHere('serve', { argv: parsed.argv }, io)
     case 'command': {
       const { name } = parsed.form
-      if (name === 'repair' || name === 'restore') return runHere(name, parsed.typed, io)
+      if (name === 'repair' || name === 'restore') return runHere(name, { ...parsed.typed, ...parsed.global }, io)
       const command = commands.find((each) => each.name === name)
       try {
         if (command) return await runCommand(command, parsed.typed, parsed.global, io, out)
@@ -185,6 +185,7 @@ function clientContext(io: Io): ClientContext & { tookOutput(): boolean } {
       }
     },
     readStandardInput: () => io.readStandardInput(),
+    refuseUnwritable,
     writeFile: async (path, bytes) => {
       tookOutput ||= isStandardOutput(path)
       await saveFile(path, onePiece(bytes), io)

@@ -6,8 +6,10 @@
  * replaced, and `-` is stdout. Source: CONTRACT "Command line" (`backup`), symlink(7), fifo(7).
  */
 import {
+  accessSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   fsyncSync,
   lstatSync,
@@ -64,6 +66,13 @@ export async function saveFile(
     found === undefined ? followLinks(path) : attempt(path, () => realpathSync(path)),
     pieces,
   )
+}
+
+/** Refuses a new file in a folder that takes none: before what is to be saved there is waited for. */
+export function refuseUnwritable(path: string): void {
+  // With `/.` what is no folder is refused, too.
+  if (path !== '-' && !existsSync(path))
+    attempt(path, () => accessSync(`${dirname(followLinks(path))}/.`, constants.W_OK))
 }
 
 /** Where a new file comes to be: the end of links that lead to nothing yet. */
@@ -126,7 +135,7 @@ async function writeInto(
       try {
         return step()
       } catch (error) {
-        if (!again.includes(codeOf(error))) return attempt(path, () => raise(error))
+        if (!again.includes(codeOf(error))) throw unwritable(quote(path), error)
       }
       await sleep(fullPipeMs, undefined, { signal: interrupted })
     }
@@ -145,10 +154,6 @@ async function writeInto(
   return written
 }
 
-function raise(error: unknown): never {
-  throw error
-}
-
 function syncFolder(path: string): void {
   const folder = openSync(path, 'r')
   try {
@@ -163,8 +168,12 @@ function attempt<T>(path: string, step: () => T, name: (path: string) => string 
   try {
     return step()
   } catch (error) {
-    throw new Refusal('refused', `cannot write ${name(path)}: ${fileFault(error)}`, { cause: error })
+    throw unwritable(name(path), error)
   }
+}
+
+function unwritable(name: string, error: unknown): Refusal {
+  return new Refusal('refused', `cannot write ${name}: ${fileFault(error)}`, { cause: error })
 }
 
 const faultWords: Readonly<Record<string, string>> = {

@@ -9,9 +9,9 @@ export const backup = defineCommand({
   name: 'backup',
   summary: 'Write the whole journal to a file: systems, decisions, runs, verdicts, tokens, history',
   about: [
-    'Not in it are the files beside the journal: profiles-dir, tests-dir, tftp-root and results-dir (the logs and attachments',
-    'of results). Copy these folders as they are, results-dir after the backup, so that it holds every log that the backup',
-    'names. To get all back: put the folders where they were, `pxemngr restore FILE`, start the daemon.',
+    'Not in it: profiles-dir, tests-dir, tftp-root and results-dir (logs and attachments). Copy these folders, results-dir',
+    'after the backup, so that it holds every log that the backup names.',
+    'To get all back: put the folders where they were, `pxemngr restore FILE`, start the daemon.',
   ],
   usage: 'pxemngr backup <file>',
   positionals: [{ key: 'file', usage: '<file>', required: true, complete: 'file' }],

@@ -1,12 +1,12 @@
 /**
  * `cancel`: takes runs back that are not done, by number, or all of a system. What a machine is running goes on there;
- * its upload is refused and kept aside. All or nothing. Source: RUNS "Life of a run", "Commands".
+ * its upload is refused and kept aside; what it had sent so far stays counted. All or nothing. Source: RUNS "Life of a run", "Commands".
  */
 import * as v from 'valibot'
 import { Refusal } from '../domain/errors.ts'
 import { runStates } from '../domain/verdict.ts'
 import type { RunRow } from '../store/run-rows.ts'
-import type { Transaction } from '../store/store.ts'
+import type { Queries } from '../store/store.ts'
 import { defineCommand } from './definition.ts'
 import { parseRunId, runNumbers } from './run-argument.ts'
 import { getRun } from './run-view.ts'
@@ -41,22 +41,33 @@ export const cancel = defineCommand({
     )
   },
   async run({ actor, daemon }, args) {
-    const cancelled = await daemon.store.commit(actor, (tx) => {
-      const runs = 'runs' in args ? args.runs.map((run) => getOpenRun(tx, run)) : openRunsOf(tx, args.name)
-      for (const run of new Set(runs.map(({ id: each }) => each))) tx.emit({ type: 'run.cancelled', run })
-      return runs
-    })
+    const find = (queries: Queries) =>
+      'runs' in args ? args.runs.map((run) => getOpenRun(queries, run)) : openRunsOf(queries, args.name)
+    const underWay = find(daemon.store.queries).filter(({ state }) => state !== 'requested')
+    const cancelled = await daemon.runs.ending(idsOf(underWay), (sent) =>
+      daemon.store.commit(actor, (tx) => {
+        const runs = find(tx)
+        for (const run of idsOf(runs)) {
+          const progress = sent.get(run)
+          tx.emit({ type: 'run.cancelled', run, ...(progress && { progress }) })
+        }
+        return runs
+      }),
+    )
     return { runs: cancelled.map((run) => ({ id: run.id })) }
   },
 })
 
-function getOpenRun(tx: Transaction, run: number): RunRow {
+/** Each once. */
+const idsOf = (runs: readonly RunRow[]) => [...new Set(runs.map((run) => run.id))]
+
+function getOpenRun(tx: Queries, run: number): RunRow {
   const row = getRun(tx, run)
   if (!runStates[row.state].open) throw new Refusal('refused', `Run ${run} is ${row.state}: there is nothing to cancel`)
   return row
 }
 
-function openRunsOf(tx: Transaction, selector: string): RunRow[] {
+function openRunsOf(tx: Queries, selector: string): RunRow[] {
   const states = ['requested', 'sent', 'running'] as const
   const systems = selectSystems(tx, selector)
   const found = systems.flatMap((system) => tx.runs({ system: system.id, states, limit: openMax }))

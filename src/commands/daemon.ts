@@ -2,7 +2,7 @@
  * The running daemon as commands see it: types only, so that the client, which loads every definition, loads none of it.
  */
 import type { Mac } from '../domain/address.ts'
-import type { ResultCase } from '../domain/run.ts'
+import type { KeptProgress, ResultCase } from '../domain/run.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
@@ -13,12 +13,14 @@ export interface ProfileFolder {
   sync(): Promise<{ registered: string[]; missing: string[] }>
   /** undefined if the profile can be served, else why not, with file and line. */
   fault(name: string): string | undefined
-  /** Names whose file is there now and may be a profile. */
-  names(): string[]
   /** Why what is called so may be no profile, whatever its file says: the reserved name, a link out of the folder. */
   refusal(name: string): string | undefined
   /** Files that are there and may be no profiles. */
   refused(): { readonly name: string; readonly why: string }[]
+  /** Names whose file is there now and may be a profile; none where the folder cannot be read. */
+  names(): string[]
+  /** undefined if the folder can be read, else a line that says why not: every machine gets `local` then. */
+  folderFault(): string | undefined
 }
 
 /** What a test's leading comments say, with the configuration's defaults filled in. Times in ms. */
@@ -89,6 +91,8 @@ export interface Runs {
   progress(run: number): ProgressView | undefined
   /** Calls `listener` when progress of the run has come, until the returned function is called. */
   onProgress(run: number, listener: () => void): () => void
+  /** Has `end` close these runs while none of them takes a piece of progress; `sent`: what came from each, if anything. */
+  ending<T>(runs: readonly number[], end: (sent: ReadonlyMap<number, KeptProgress>) => Promise<T>): Promise<T>
   /** What `expire` would do now, and does unless it is a dry run. One line each. */
   expire(dryRun: boolean): Promise<readonly ExpiryView[]>
   /** Removes the files of runs that are gone, one run after the other, while other things go on. */
@@ -132,11 +136,24 @@ export interface AskedRun {
 /** Takes a line for stderr and what it tells (`waitedPart`); undefined: a sign of life. */
 export type WaitNote = (line: string | undefined, part?: readonly object[]) => Promise<void>
 
-/** Which boots to list, newest first. */
+/** Which boots to list, newest first; of `id`, `system` (id) and `mac` one at most. */
 export interface BootQuery {
-  /** Only those of this system id. */
+  /** The latest boot of each of these systems (ids) that has one, in their order; nothing else is asked then. */
+  readonly latestOf?: readonly number[]
+  readonly id?: number
   readonly system?: number
+  readonly mac?: string
   readonly limit: number
+}
+
+/** Where the server is, for whoever sets up DHCP and files. */
+export interface Premises {
+  /** Key of the configuration and the folder in use. */
+  readonly folders: readonly { readonly key: string; readonly path: string }[]
+  /** IPv4 addresses of this host that others reach. */
+  readonly addresses: readonly string[]
+  /** Base URL that reaches it at one of its addresses, no slash at its end. */
+  urlFrom(address: string): string
 }
 
 export interface Daemon {
@@ -171,4 +188,8 @@ export interface Daemon {
   transfers(): { active: number; recent: readonly TransferRecord[] }
   /** Boots as the trace kept them, newest first; rows are plain JSON objects. */
   boots(query: BootQuery): Promise<readonly Readonly<Record<string, unknown>>[]>
+  /** Calls `listener` when boots have changed, about once a second at most, until the returned function is called. */
+  onBoots(listener: () => void): () => void
+  /** As it is now. */
+  premises(): Premises
 }

@@ -45,6 +45,8 @@ export interface Output {
 export interface ClientContext {
   /** Whole or not there, as `backup` writes; refuses with path and reason. */
   writeFile(path: string, bytes: Uint8Array): Promise<void>
+  /** Refuses, with path and reason, a file that could not be written later. */
+  refuseUnwritable(path: string): void
   readFile(path: string): Promise<Uint8Array>
   readStandardInput(): Promise<Uint8Array>
 }

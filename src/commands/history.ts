@@ -56,9 +56,10 @@ export const history = defineCommand({
     return { ...typed, ...numbered(typed, 'limit'), ...numbered(typed, 'after') }
   },
   async run({ daemon }, wanted) {
-    const records = await daemon.store.history(queryOf(daemon, wanted))
+    const query = queryOf(daemon, wanted)
+    const records = await daemon.store.history(query)
     const names = namesOf(daemon.store.queries, records)
-    return { history: records.map((record) => viewRecord(record, names)) }
+    return { history: records.map((record) => viewRecord(own(daemon, record, query.systems), names)) }
   },
   print(result, out) {
     for (const entry of result.history) printEntry(entry, out)
@@ -71,7 +72,7 @@ export const history = defineCommand({
       const encoder = new TextEncoder()
       for await (const records of followRecords(daemon, query, signal)) {
         const names = namesOf(daemon.store.queries, records)
-        const entries = records.map((record) => viewRecord(record, names))
+        const entries = records.map((record) => viewRecord(own(daemon, record, query.systems), names))
         await write(encoder.encode(`${JSON.stringify({ history: entries })}\n`))
       }
     },
@@ -130,6 +131,13 @@ async function* followRecords(
     stop()
     signal.removeEventListener('abort', abort)
   }
+}
+
+/** The record with what concerns the systems asked for: one record may change ten thousand. */
+function own(daemon: Daemon, record: JournalRecord, systems: readonly number[] | undefined): JournalRecord {
+  if (systems === undefined) return record
+  const { systemOfRun } = daemon.store.queries
+  return { ...record, events: record.events.filter((event) => concernsSystems([event], systems, systemOfRun)) }
 }
 
 function concerns(daemon: Daemon, { events }: JournalRecord, systems: readonly number[] | undefined): boolean {

@@ -58,9 +58,10 @@ export const nexttest = defineCommand({
     },
     { line: 'pxemngr nexttest web01 @release --wait --timeout 4h --junit out.xml', text: 'from a pipeline' },
   ],
-  async prepare(typed) {
+  async prepare(typed, client) {
     const lone = ['timeout', 'junit'].find((key) => typed[key] !== undefined && typed['wait'] === undefined)
     if (lone !== undefined) throw new Refusal('usage', `--${lone} goes with --wait`)
+    if (typeof typed['junit'] === 'string') client.refuseUnwritable(typed['junit'])
     return typed
   },
   async run(context, given) {

@@ -30,21 +30,28 @@ export function publicRecord(record: JournalRecord): Record<string, unknown> {
 
 /** Names that ids of past records stand for; later records of the same list know what was removed meanwhile. */
 export interface Names {
-  system(id: number): string
+  /** As it was called when the record `seq` was written. */
+  system(id: number, seq: number): string
   profile(id: number): string
   token(id: number): string
   test(id: number): string
   version(id: number): string
 }
 
-/** Names as of now, with those of systems that `records` remove. */
+/** Names as of now, with those of systems that `records` (oldest first) remove, and of before they were renamed there. */
 export function namesOf(queries: Queries, records: readonly JournalRecord[]): Names {
   const removed = new Map<number, string>()
-  for (const { events } of records) {
-    for (const event of events) if (event.type === 'system.removed') removed.set(event.system, event.name)
+  const renamed = new Map<number, { readonly seq: number; readonly was: string }[]>()
+  for (const { seq, events } of records) {
+    for (const event of events) {
+      if (event.type === 'system.removed') removed.set(event.system, event.name)
+      if (event.type !== 'system.renamed') continue
+      renamed.set(event.system, [...(renamed.get(event.system) ?? []), { seq, was: event.was }])
+    }
   }
+  const before = (id: number, seq: number) => renamed.get(id)?.find((each) => each.seq > seq)?.was
   return {
-    system: (id) => removed.get(id) ?? queries.getSystem(id)?.name ?? `system ${id}`,
+    system: (id, seq) => before(id, seq) ?? removed.get(id) ?? queries.getSystem(id)?.name ?? `system ${id}`,
     profile: (id) => queries.listProfiles().find((profile) => profile.id === id)?.name ?? `profile ${id}`,
     token: (id) => queries.listTokens().find((token) => token.id === id)?.name ?? `token ${id}`,
     test: (id) => queries.getTest(id)?.name ?? `test ${id}`,
@@ -54,11 +61,12 @@ export function namesOf(queries: Queries, records: readonly JournalRecord[]): Na
 
 export function viewRecord(record: JournalRecord, names: Names): EntryView {
   const { who, from, surface } = record.actor
-  const changes = record.events.map((event) => describeEvent(event, names))
+  const then = { ...names, system: (id: number) => names.system(id, record.seq) }
+  const changes = record.events.map((event) => describeEvent(event, then))
   return { seq: record.seq, at: record.at, who, from, surface, changes }
 }
 
-function describeEvent(event: Event, names: Names): string {
+function describeEvent(event: Event, names: Omit<Names, 'system'> & { system(id: number): string }): string {
   switch (event.type) {
     case 'system.added':
       return `${event.name}: added`

@@ -175,7 +175,7 @@ function missingRuns(
   tests: ReadonlySet<number> | undefined,
   version: number | undefined,
 ): RunView[] {
-  const versions = version === undefined ? queries.listVersions() : [{ id: version, name: wanted.version ?? '' }]
+  const versions = version === undefined ? queries.knownVersions() : [{ id: version, name: wanted.version ?? '' }]
   return versions.flatMap(({ id, name }) =>
     queries
       .missingOf(id)

@@ -17,6 +17,14 @@ export function collectDegradations(store: Store, profiles: ProfileFolder): Heal
   const found = store.degradations()
   const faults = found.filter(({ weight }) => weight === 'fault').map(({ text }) => text)
   const notices = found.filter(({ weight }) => weight === 'notice').map(({ text }) => text)
+  const folderFault = profiles.folderFault()
+  if (folderFault === undefined) addProfileFaults(store, profiles, faults)
+  else faults.push(`${folderFault}: machines boot local`)
+  notices.push(...waitingForFiles(store))
+  return { faults, notices }
+}
+
+function addProfileFaults(store: Store, profiles: ProfileFolder, faults: string[]): void {
   const there = new Set(profiles.names())
   if (!there.has(localProfile)) faults.push('profile local is missing: the one inside the executable is served')
   for (const name of there) {
@@ -31,6 +39,4 @@ export function collectDegradations(store: Store, profiles: ProfileFolder): Heal
     const why = refused.some(({ name }) => name === profile) ? 'may not be served' : 'has no file'
     faults.push(`profile ${profile} ${why}: ${first}${more} boot local instead`)
   }
-  notices.push(...waitingForFiles(store))
-  return { faults, notices }
 }

@@ -5,12 +5,13 @@
  * daemon. Its mode is 0660 whatever the umask. Source: CONTRACT "Daemon" (`socket`, `http`).
  */
 import { once } from 'node:events'
-import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { type AddressInfo, connect, isIPv6 } from 'node:net'
 import { dirname } from 'node:path'
 import { Refusal } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
+import { makeFolder } from '../store/make-folder.ts'
 
 const socketMode = 0o660
 const socketFolderMode = 0o755
@@ -32,7 +33,7 @@ export async function listenTcp(server: Server, host: string, port: number): Pro
 /** Binds the management socket. */
 export async function listenSocket(server: Server, path: string): Promise<void> {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: socketFolderMode })
+    makeFolder(dirname(path), socketFolderMode)
   } catch (error) {
     throw new Refusal('refused', `socket ${path}: ${reason(error)}`, { cause: error })
   }
@@ -62,6 +63,8 @@ export function reason(error: unknown): string {
     EADDRINUSE: 'already in use',
     EACCES: 'not permitted',
     EADDRNOTAVAIL: 'this host has no such address',
+    EEXIST: 'something else is there',
+    ENOENT: 'no folder can be made there',
     ENOTDIR: 'a part of the path is no folder',
     EROFS: 'the file system is read-only',
     ENOSPC: 'no space left on the disk',

@@ -5,18 +5,15 @@
  * socket · ready. Nothing is answered before the state is whole; everything privileged is bound before the account is
  * dropped. Source: DESIGN "One process, four surfaces, three planes", CONTRACT "Daemon".
  */
-import { accessSync, constants, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
-import { join } from 'node:path'
 import { findAsset, getAsset, listAssets } from '../assets.ts'
 import type { Daemon } from '../commands/daemon.ts'
 import { namesOf, viewRecord } from '../commands/record.ts'
-import { refuseFiles } from '../config/check.ts'
 import { type Config, compareConfig, type LoadedConfig, tftpFallbackPort } from '../config.ts'
 import { parseIp4 } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
-import { stageOf } from '../domain/stage.ts'
+import { usedCodeCaches } from '../evaluate.ts'
 import type { ManagementOptions } from '../http/app.ts'
 import { createTrustedNetworks } from '../http/caller.ts'
 import { mountBootFiles } from '../http/files.ts'
@@ -27,7 +24,7 @@ import { createMetrics } from '../metrics.ts'
 import { createBootAddresses } from '../net/boot-addresses.ts'
 import { createNeighbours } from '../net/neighbours.ts'
 import { createAnswerBoot } from '../profiles/answer.ts'
-import { openProfiles, populateProfiles } from '../profiles/registry.ts'
+import { openProfiles } from '../profiles/registry.ts'
 import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 import { openTrace } from '../store/trace.ts'
@@ -35,9 +32,11 @@ import { openTftpServer, type TftpServer, type TftpServerOptions } from '../tftp
 import { createTree } from '../tftp/tree.ts'
 import { version } from '../version.ts'
 import { become, getAccount, handOver } from './account.ts'
+import { makeFolders, populate } from './folders.ts'
 import { collectDegradations } from './health.ts'
 import { createLater, listenLater } from './later.ts'
-import { closeServer, listenSocket, listenTcp, logRequests, reason } from './listeners.ts'
+import { closeServer, listenSocket, listenTcp, logRequests } from './listeners.ts'
+import { premisesOf } from './premises.ts'
 import { createReach } from './reach.ts'
 import { waitForRuns } from './run-wait.ts'
 import type { Stoppable } from './stop.ts'
@@ -140,6 +139,8 @@ async function start(
     notices: () => collectDegradations(store, profiles).notices,
     transfers: () => ({ active: tftp?.active() ?? 0, recent: transfers.recent() }),
     boots: async (query) => (await trace.boots(query)).map((boot) => ({ ...boot })),
+    onBoots: trace.onChange,
+    premises: () => premisesOf(config, reach),
   }
 
   const resolve = createTree({
@@ -160,7 +161,7 @@ async function start(
     resolve,
     onTransfer(record, from) {
       transfers.add(record, from)
-      if (!from && record.outcome === 'done') testing.sign(identityOf(record.client, macAt), record.name)
+      if (!from && record.outcome === 'done') testing.fetched(identityOf(record.client, macAt), record.name, true)
     },
   })
   if (tftp) {
@@ -212,9 +213,7 @@ async function start(
           onDownload(download) {
             transfers.downloaded(download)
             const { outcome, from, name } = download
-            // A configuration has been counted when it was decided: it is where a boot begins.
-            if (outcome === 'done' && stageOf(name) !== 'configuration')
-              testing.sign(identityOf(from.address, macAt), name)
+            if (outcome === 'done') testing.fetched(identityOf(from.address, macAt), name, !from.preview)
           },
         }),
     ],
@@ -250,6 +249,7 @@ async function start(
   setImmediate(() =>
     managed.get().catch((error: unknown) => log.error('the management plane failed to load', { error })),
   )
+  log.debug('compiled code of the build', { bundles: usedCodeCaches() })
   log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems() })
   return {
     readyLine: `pxemngr ready tftp=${list(listeners.tftp)} http=${list(listeners.http)} socket=${config.socket}`,
@@ -266,36 +266,6 @@ async function start(
     },
     close,
   }
-}
-
-/** Makes the folders that are not there; whether the data directory is new. Refuses (exit 1) one that is unusable. */
-function makeFolders(config: Config): boolean {
-  refuseFiles(config)
-  const isNew = !existsSync(join(config.dataDir, 'journal'))
-  const folders: readonly (readonly [string, string, number])[] = [
-    ['data-dir', config.dataDir, 0o755],
-    ['profiles-dir', config.profilesDir, 0o755],
-    ['tests-dir', config.testsDir, 0o755],
-    ['results-dir', config.resultsDir, 0o750],
-    ['tftp-root', config.tftpRoot, 0o755],
-  ]
-  for (const [key, path, mode] of folders) {
-    try {
-      mkdirSync(path, { recursive: true, mode })
-      accessSync(path, constants.R_OK | constants.X_OK)
-    } catch (error) {
-      if (existsSync(path) && error instanceof Error && 'code' in error && error.code === 'EROFS') continue
-      throw new Refusal('refused', `${key} ${path}: ${reason(error)}`, { cause: error })
-    }
-  }
-  return isNew
-}
-
-/** First start: the default profile and test. What is there already is never touched. */
-async function populate(config: Config): Promise<void> {
-  await populateProfiles(config.profilesDir, getAsset('profiles/local.prof'))
-  const wait = join(config.testsDir, 'wait.test')
-  if (!existsSync(wait)) writeFileSync(wait, getAsset('templates/tests/wait.test'), { flag: 'wx', mode: 0o644 })
 }
 
 /** Who changed what, a line a record. */

@@ -7,12 +7,15 @@ import type { Daemon } from '../commands/daemon.ts'
 import type { Config } from '../config.ts'
 import { parseIp4 } from '../domain/address.ts'
 import type { Decision } from '../domain/boot.ts'
+import { isGrubConfiguration, stageOf } from '../domain/stage.ts'
 import type { HttpApp } from '../http/env.ts'
 import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
 import type { MachineOptions } from '../http/machines.ts'
 import { mountUploads } from '../http/uploads.ts'
 import type { Log } from '../log.ts'
+import { createEnding } from '../runs/ending.ts'
 import { createHandout } from '../runs/handout.ts'
+import type { IsUploaded } from '../runs/incoming.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
 import { createProgressReaders, readersMax } from '../runs/progress.ts'
 import { createResultFolder } from '../runs/result-files.ts'
@@ -32,6 +35,8 @@ export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'we
   faults(): string[]
   /** A configuration was served for a real boot; `ip`: who asked. */
   booted(machine: MachineIdentity, decision: Decision): void
+  /** A file was served whole; `loads`: to a program that boots. */
+  fetched(machine: MachineIdentity, file: string, loads: boolean): void
   /** A machine asked for something else. */
   sign(machine: MachineIdentity, what: string): void
   /** The URLs of machines, with what they share with the others. */
@@ -52,11 +57,12 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
   const tokens = await openRunTokens(store)
   const lives = createLives()
   const folder = createResultFolder(resultsDir)
-  const takenBack = await folder.recover(async (run, seq) => {
+  const isUploaded: IsUploaded = async (run, seq) => {
     if (seq === undefined) return store.queries.getRun(run)?.uploaded === true
     const records = await store.history({ after: seq, limit: Number.MAX_SAFE_INTEGER })
     return records.some(({ events }) => events.some((event) => event.type === 'run.uploaded' && event.run === run))
-  })
+  }
+  const takenBack = await folder.recover(isUploaded)
   if (takenBack > 0) log.warn('uploads that were under way when the daemon ended are gone', { uploads: takenBack })
   const turns = createTurns()
   const progress = createProgressReaders(folder, turns)
@@ -84,6 +90,10 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     }
   }
   void recall()
+  folder
+    .removeOld(isUploaded, uploads.alone, () => isClosed)
+    .then((removed) => removed > 0 && log.warn('uploads that an older version left are removed', { uploads: removed }))
+    .catch((error: unknown) => log.warn('the results folder cannot be looked through', { error }))
   return {
     tests,
     results: folder,
@@ -92,6 +102,7 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
       waitsFor: (run) => waitsFor(store, run),
       progress: progress.view,
       onProgress: progress.onProgress,
+      ending: createEnding(uploads, progress, log),
       expire: retention.expire,
       removeFiles: retention.removeFiles,
     },
@@ -99,7 +110,13 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     faults: () => [...tests.faults(), ...[space.fault()].filter((fault) => fault !== undefined)],
     booted(machine, decision) {
       const systemId = decision.system?.id
-      lives.booted({ machine, systemId, profile: decision.profile, atMs: Date.now() })
+      lives.booted({ machine, systemId, read: { profile: decision.profile }, atMs: Date.now() })
+    },
+    fetched(machine, file, loads) {
+      const atMs = Date.now()
+      if (loads && isGrubConfiguration(file)) lives.booted({ machine, systemId: undefined, read: { file }, atMs })
+      // Any other configuration has been counted when it was decided: it is where a boot begins.
+      else if (stageOf(file) !== 'configuration') lives.sign(machine, file, atMs, loads)
     },
     sign: (machine, what) => lives.sign(machine, what, Date.now()),
     urls: (options) =>

@@ -8,7 +8,7 @@ import { type Mac, parseMac } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import type { Download } from '../http/download.ts'
-import type { Trace } from '../store/trace.ts'
+import type { Trace, TraceStep } from '../store/trace.ts'
 import type { Requester, TransferRecord } from '../tftp/resolution.ts'
 
 /** What `status --transfers` shows at most. */
@@ -58,8 +58,7 @@ export function createTransferLog(trace: Trace): TransferLog {
         durationMs: record.durationMs,
         outcome: record.outcome,
         detail: record.detail,
-        profile: served?.decision.profile,
-        systemId: served?.decision.system?.id,
+        ...decided(served?.decision),
       })
     },
     httpStep(name, peer, decision) {
@@ -73,8 +72,7 @@ export function createTransferLog(trace: Trace): TransferLog {
         durationMs: 0,
         outcome: 'done',
         detail: '',
-        profile: decision.profile,
-        systemId: decision.system?.id,
+        ...decided(decision),
       })
     },
     downloaded({ from, ...step }) {
@@ -84,8 +82,7 @@ export function createTransferLog(trace: Trace): TransferLog {
       trace.step({
         ...{ at: startedMs, mac: macOfName(name), ip: from.address, kind: 'http', name },
         ...{ sizeBytes, sentBytes, durationMs, outcome, detail },
-        profile: served?.decision.profile,
-        systemId: served?.decision.system?.id,
+        ...decided(served?.decision),
         joins: from.preview,
       })
     },
@@ -111,6 +108,13 @@ export function createTransferLog(trace: Trace): TransferLog {
     },
     recent: () => [...ring.slice(next), ...ring.slice(0, next)].reverse(),
   }
+}
+
+/** What a step says of the decision behind it. */
+function decided(decision: Decision | undefined): Pick<TraceStep, 'profile' | 'systemId' | 'decision'> {
+  if (!decision) return {}
+  const { profile, decided: meant, decidedBy, seq, system } = decision
+  return { profile, systemId: system?.id, decision: { by: decidedBy, instead: meant === profile ? '' : meant, seq } }
 }
 
 /** MAC of a name that ends in one as PXELINUX asks for it, in whatever folder and spelling. */

@@ -28,7 +28,7 @@ export interface KeptResult {
   readonly sizeBytes: number
 }
 
-/** What had come as progress when a run was closed without a result. */
+/** What had come as progress when a run was closed or cancelled without a result. */
 export type KeptProgress = Pick<KeptResult, 'counts' | 'lines' | 'version'>
 
 export interface KeptLine {
@@ -106,7 +106,8 @@ export type RunEvent =
     }
   /** `late`: after it had been closed. A second upload of a done run replaces the first. */
   | { readonly type: 'run.uploaded'; readonly run: number; readonly late: boolean; readonly result: KeptResult }
-  | { readonly type: 'run.cancelled'; readonly run: number }
+  /** `progress` where some had come, absent in older journals. */
+  | { readonly type: 'run.cancelled'; readonly run: number; readonly progress?: KeptProgress }
   | { readonly type: 'run.expired'; readonly run: number }
   | { readonly type: 'run.waived'; readonly run: number; readonly why: string }
   /** By retention: the raw log is gone; the whole row is gone. */

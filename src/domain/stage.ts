@@ -21,6 +21,11 @@ const stages: readonly (readonly [RegExp, Stage])[] = [
 /** Detail of a download that asked for a part of the file: many of them may be one file, read block by block. */
 export const partDetail = 'in parts'
 
+/** A configuration of GRUB's, which is a file like any other: `grub.cfg`, `grub.cfg-01-<mac>`, `grub.cfg-<ip in hex>`. */
+export function isGrubConfiguration(name: string): boolean {
+  return /(^|\/)grub\.cfg(-[^/]*)?$/i.test(name)
+}
+
 export function stageOf(name: string): Stage {
   return stages.find(([pattern]) => pattern.test(name))?.[1] ?? 'file'
 }

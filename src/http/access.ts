@@ -38,6 +38,9 @@ const machinePaths = [
 const pagePaths = [
   '/',
   '/system/:id',
+  '/boots',
+  '/boots/:id',
+  '/setup',
   '/tests/:id',
   '/test/:id',
   '/test/:id/file/:place',

@@ -8,6 +8,8 @@
  *     event: record
  *     data: {"seq":42,"at":"…","actor":{…},"events":[…]}
  *
+ * With `?boots` there is also an event `boots`, without id and data, when boots have changed: they are no records.
+ *
  * `Last-Event-ID` (or `?after=`) resumes behind that record from the journal; if more was missed than is worth sending,
  * an event `reset` says to read everything anew. A record is encoded once for all clients. A client that reads slower
  * than things happen is cut, and resumes. Source: HTML Standard §9.2 (server-sent events), CONTRACT "HTTP API".
@@ -37,6 +39,10 @@ export interface EventHub {
 }
 
 interface Client {
+  /** Whether it is told of boots too. */
+  readonly boots: boolean
+  /** A sign of boots waits for it already. */
+  told: boolean
   readonly queue: Uint8Array[]
   queuedBytes: number
   /** Records up to this one are not sent. */
@@ -53,7 +59,7 @@ interface Client {
 export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions = {}): EventHub {
   const { clientsMax = 1000, bufferMaxBytes = 1024 * 1024, heartbeatMs = 15_000, replayMax = 10_000 } = options
   const clients = new Set<Client>()
-  let stopFollowing: (() => void) | undefined
+  let stopFollowing: (() => void)[] = []
   let heartbeat: NodeJS.Timeout | undefined
   let closed = false
 
@@ -62,8 +68,8 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
     client.closed = true
     client.wake?.()
     if (clients.size > 0) return
-    stopFollowing?.()
-    stopFollowing = undefined
+    for (const stop of stopFollowing) stop()
+    stopFollowing = []
     clearInterval(heartbeat)
   }
   const send = (client: Client, bytes: Uint8Array) => {
@@ -89,10 +95,18 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
       else if (record.seq > client.last) send(client, bytes)
     }
   }
+  const tell = () => {
+    for (const client of clients) {
+      // Live ones only: whoever still catches up reads everything anew at its end.
+      if (!client.boots || client.told || client.held) continue
+      client.told = true
+      send(client, bootsBytes)
+    }
+  }
   const join = (client: Client) => {
     clients.add(client)
-    stopFollowing ??= daemon.store.onApplied(follow)
     if (clients.size > 1) return
+    stopFollowing = [daemon.store.onApplied(follow), daemon.onBoots(tell)]
     heartbeat = setInterval(() => {
       for (const each of clients) if (each.queue.length === 0) send(each, heartbeatBytes)
     }, heartbeatMs)
@@ -121,6 +135,8 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
     if (closed) throw new Refusal('unavailable', 'the daemon is stopping')
     if (clients.size >= clientsMax) throw new Refusal('unavailable', `there are ${clientsMax} event streams already`)
     const client: Client = {
+      boots: c.req.query('boots') !== undefined,
+      told: false,
       queue: [],
       queuedBytes: 0,
       last: after ?? daemon.store.seq,
@@ -168,6 +184,7 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
 
 const encoder = new TextEncoder()
 const heartbeatBytes = encoder.encode(':\n\n')
+const bootsBytes = encoder.encode('event: boots\ndata: {}\n\n')
 /** How long a browser waits before it resumes. */
 const retryMs = 2000
 
@@ -187,6 +204,7 @@ async function pull(
   }
   if (client.queue.length === 0) return closeQuietly(controller)
   const bytes = Buffer.concat(client.queue)
+  client.told = false
   client.queue.length = 0
   client.queuedBytes = 0
   controller.enqueue(bytes)

@@ -47,6 +47,8 @@ export interface HandoutUrls {
 
 /** On an open connection an answer is taken for delivered after this (CONTRACT). */
 const deliveredAfterMs = 10_000
+/** An upload that is not kept within this is not waited for: the run is recorded as sent by itself. */
+const uploadedWithinMs = 50
 const waitName = 'wait'
 const loopName = 'run.sh'
 
@@ -57,7 +59,7 @@ interface Answered extends MachineAnswer {
 export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   const { store, callers, files, handout, tokens, lives } = options
   /** Runs under way on a connection: its next request says that they were delivered. */
-  const onConnection = new WeakMap<Socket, () => void>()
+  const onConnection = new WeakMap<Socket, (next: IncomingMessage) => void>()
 
   function answer(request: MachineRequest): Answered | Promise<Answered> | undefined {
     const route = parseRoute(request.path)
@@ -173,7 +175,7 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
 
   function first(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
     const { socket } = incoming
-    onConnection.get(socket)?.()
+    onConnection.get(socket)?.(incoming)
     let found: Answered | Promise<Answered> | undefined
     const fail = (error: unknown): void => {
       options.log.error('a test URL failed', { path: incoming.url, error })
@@ -199,15 +201,17 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   /** Finds out whether the answer arrives. */
   function follow(socket: Socket, outgoing: ServerResponse, handed: Handed): void {
     let isWhole = false
-    const end = (isDelivered: boolean): void => {
+    const end = (isDelivered: boolean, next?: IncomingMessage): void => {
       clearTimeout(timer)
       onConnection.delete(socket)
       socket.off('end', closed)
       socket.off('error', reset)
       socket.off('close', gone)
       outgoing.off('finish', whole)
-      if (isDelivered) void handed.delivered()
-      else handed.cut()
+      if (!isDelivered) handed.cut()
+      // A result that comes at once is recorded together with that: one sync for both.
+      else if (next && isUploadOf(next, handed.run.id)) setTimeout(() => void handed.delivered(), uploadedWithinMs)
+      else void handed.delivered()
     }
     const whole = (): void => {
       isWhole = true
@@ -224,8 +228,8 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     socket.on('end', closed)
     socket.on('error', reset)
     socket.on('close', gone)
-    onConnection.set(socket, () => {
-      if (isWhole) end(true)
+    onConnection.set(socket, (next) => {
+      if (isWhole) end(true, next)
     })
   }
 
@@ -245,6 +249,10 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
       }
     },
   }
+}
+
+function isUploadOf({ method, url = '' }: IncomingMessage, run: number): boolean {
+  return method === 'POST' && /^\/upload\/(\d+)\//.exec(url)?.[1] === String(run)
 }
 
 /** What the loop of a machine (`run.sh`) goes by; other clients ignore it. */

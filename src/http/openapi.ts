@@ -95,6 +95,7 @@ function describeEvents(): Json {
     parameters: [
       { name: 'Last-Event-ID', in: 'header', required: false, schema: sequence },
       { name: 'after', in: 'query', required: false, schema: sequence },
+      { name: 'boots', in: 'query', required: false, schema: { type: 'string' } },
     ],
     responses: responsesOf({ 'text/event-stream': { schema: { type: 'string' } } }),
   }

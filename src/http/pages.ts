@@ -1,7 +1,7 @@
 /**
  * The web pages: their routes, who sees what of them, and the assets they need.
  *
- * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…` and POST of the forms; `loginPage` and `problemPage` give
+ * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…`, POST of the forms, and what `boot-pages.ts` and `result-pages.ts` have; `loginPage` and `problemPage` give
  * `app.ts` its pages in the same layout. What each page says is in `pages/`, how it looks in `templates/pages/`; access
  * is settled before any handler here runs (`access.ts`). Source: CONTRACT "What people see over HTTP", WEB.md.
  */
@@ -10,10 +10,11 @@ import { Refusal } from '../domain/errors.ts'
 import type { SystemRow } from '../store/store.ts'
 import { isAtLeast } from './access.ts'
 import { actorOf, isSameOrigin } from './auth.ts'
+import { mountBootPages } from './boot-pages.ts'
 import type { Access, HttpApp, HttpContext } from './env.ts'
 import { assetResponse, dataResponse, htmlResponse } from './headers.ts'
 import { formNames, parseSpan, submitForm } from './pages/changes.ts'
-import { machinesCsv, machinesJson } from './pages/export.ts'
+import { formatOf, machinesCsv, machinesJson } from './pages/export.ts'
 import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
 import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
 import { type Frame, iconUrl, type PageName, renderFragment, renderPage } from './pages/render.ts'
@@ -43,7 +44,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
 
   app.get('/', async (c) => {
     const query = parseMachinesQuery(new URL(c.req.url).searchParams)
-    const format = c.req.query('format')
+    const format = formatOf(c.req.query('format'))
     if (format !== undefined) return exportMachines(daemon, index, query, format, nowMs())
     const { data, frame } = await viewMachines(daemon, index, query, nowMs(), versions)
     return show(c, 'machines', data, frame)
@@ -77,6 +78,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   }
 
   mountResultPages(app, daemon, versions, show, nowMs)
+  mountBootPages(app, daemon, show, nowMs)
 
   app.get('/assets/:file', (c) => {
     const asset = findStatic(c.req.path)
@@ -93,11 +95,19 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   }
 }
 
+/** Pages that hang on a wall with `?wall`, beside those that know of it themselves. */
+const overviews: ReadonlySet<PageName> = new Set(['boots', 'runs', 'versions'])
+
 /** The page, or with `?fragment` the inside of `<main>` alone, by which an open page refreshes itself. */
 function show(c: HttpContext, name: PageName, data: object, frame: Frame, status = 200): Response {
-  const shown = { ...frame, access: c.get('access') }
+  const wall = overviews.has(name) && c.req.query('wall') !== undefined
+  const shown = { ...frame, wall: wall || frame.wall === true, access: c.get('access') }
   if (c.req.query('fragment') === undefined) return htmlResponse(renderPage(name, data, shown), status)
-  const tab = { 'x-page-title': encodeURIComponent(frame.title), 'x-page-icon': iconUrl(frame) }
+  const tab = {
+    'x-page-title': encodeURIComponent(frame.title),
+    'x-page-icon': iconUrl(frame),
+    ...(frame.boots?.dueMs === undefined ? {} : { 'x-page-due': String(frame.boots.dueMs) }),
+  }
   return htmlResponse(renderFragment(name, data), status, tab)
 }
 
@@ -105,14 +115,13 @@ async function exportMachines(
   daemon: Daemon,
   index: MachineIndex,
   query: MachinesQuery,
-  format: string,
+  format: 'csv' | 'json',
   nowMs: number,
 ): Promise<Response> {
   const { rows } = await findMachines(index, query)
   const boots = await lastBoots(daemon, rows, nowMs)
   if (format === 'csv') return dataResponse(machinesCsv(rows, boots), 'text/csv; charset=utf-8', 'machines.csv')
-  if (format === 'json') return dataResponse(machinesJson(rows, boots), 'application/json', 'machines.json')
-  throw new Refusal('usage', `format=${format.slice(0, 20)} is not possible: csv or json`)
+  return dataResponse(machinesJson(rows, boots), 'application/json', 'machines.json')
 }
 
 /** By the id in a URL; anything but a known id is not found, as in 0.8. */

@@ -20,8 +20,8 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { dataResponse, securityHeaders } from './headers.ts'
 import { renderBadge } from './pages/badge.ts'
 import { readForm } from './pages/changes.ts'
-import { changesCsv, viewCompare } from './pages/compare.ts'
-import { csvLines } from './pages/export.ts'
+import { changesCsv, splitPair, viewCompare } from './pages/compare.ts'
+import { csvLines, formatOf } from './pages/export.ts'
 import { createTail, parsePosition } from './pages/log-tail.ts'
 import { type Matrix, type MatrixRow, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
 import { createKeptRows } from './pages/matrix-rows.ts'
@@ -130,10 +130,9 @@ export function mountResultPages(
     const given = c.req.query('from') ?? '0'
     const from = /^\d{1,6}$/.test(given) ? Number(given) : 0
     const found = await summarizeVersions(daemon, index, from)
-    const format = c.req.query('format')
+    const format = formatOf(c.req.query('format'))
     if (format === 'csv') return dataResponse(versionsCsv(found.versions), 'text/csv; charset=utf-8', 'versions.csv')
     if (format === 'json') return dataResponse(versionsJson(found.versions), 'application/json', 'versions.json')
-    checkFormat(format)
     const { data, frame } = viewVersions(daemon, found, from, nowMs())
     return show(c, 'versions', data, frame)
   })
@@ -142,10 +141,9 @@ export function mountResultPages(
     const query = parseMatrixQuery(paramsOf(c))
     if (query.version !== undefined) getVersion(query.version)
     const matrix = await readMatrix(daemon.store, index, matrixRows, query)
-    const format = c.req.query('format')
+    const format = formatOf(c.req.query('format'))
     if (format === 'csv') return dataResponse(matrixCsv(matrix), 'text/csv; charset=utf-8', 'matrix.csv')
     if (format === 'json') return dataResponse(`${JSON.stringify(matrix)}\n`, 'application/json', 'matrix.json')
-    checkFormat(format)
     const { data, frame } = viewMatrix(matrix, matrixRows, query, daemon.store.seq)
     return show(c, 'matrix', data, frame)
   })
@@ -161,27 +159,33 @@ export function mountResultPages(
   })
 
   app.get('/compare/:pair', async (c) => {
-    const [a, b, ...rest] = c.req.param('pair').split('...')
-    if (a === undefined || b === undefined || rest.length > 0) {
-      throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
-    }
+    const names = splitPair(c.req.param('pair'), (name) => queries.findVersion(name) !== undefined)
+    const [a, b] = [getVersion(names[0]), getVersion(names[1])]
     const words = (c.req.query('q') ?? '').slice(0, 200)
-    const page = await viewCompare(daemon, index, getVersion(a), getVersion(b), words)
-    const format = c.req.query('format')
+    const page = await viewCompare(daemon, index, a, b, words)
+    const format = formatOf(c.req.query('format'))
     if (format === 'csv') return dataResponse(changesCsv(page.changes), 'text/csv; charset=utf-8', 'compare.csv')
     if (format === 'json') {
-      return dataResponse(`${JSON.stringify({ a, b, changes: page.changes })}\n`, 'application/json', 'compare.json')
+      return dataResponse(
+        `${JSON.stringify({ a: a.name, b: b.name, changes: page.changes })}\n`,
+        'application/json',
+        'compare.json',
+      )
     }
-    checkFormat(format)
     return show(c, 'compare', page.data, page.frame)
   })
 
-  const showRun = async (c: HttpContext, run: RunRow, fault?: string, status = 200): Promise<Response> => {
+  const showRun = async (
+    c: HttpContext,
+    run: RunRow,
+    refused?: { readonly fault: string; readonly typed: string },
+    status = 200,
+  ): Promise<Response> => {
     const options = {
       ...parseRunQuery(paramsOf(c)),
       mayChange: mayChange(c),
       nowMs: nowMs(),
-      ...(fault === undefined ? {} : { fault }),
+      ...refused,
     }
     const { data, frame } = await viewRunPage(daemon, run, options)
     return show(c, 'run', data, frame, status)
@@ -205,7 +209,7 @@ export function mountResultPages(
         return c.redirect(`/test/${run.id}/`, 303)
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
-        return showRun(c, run, error.message, error.status)
+        return showRun(c, run, { fault: error.message, typed: typed.get('why') ?? '' }, error.status)
       }
     })
   }
@@ -300,11 +304,8 @@ export async function exportList(
   options: TableOptions,
   name: string,
 ): Promise<Response | undefined> {
-  const format = c.req.query('format')
-  if (format !== 'csv' && format !== 'json') {
-    checkFormat(format)
-    return undefined
-  }
+  const format = formatOf(c.req.query('format'))
+  if (format === undefined) return undefined
   const type = format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json'
   const text = await exportRuns(queries, pickRuns(queries, options).shown, format)
   return dataResponse(text, type, `${name}.${format}`)
@@ -312,10 +313,6 @@ export async function exportList(
 
 function idOf(text: string): number | undefined {
   return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined
-}
-
-function checkFormat(format: string | undefined): void {
-  if (format !== undefined) throw new Refusal('usage', `format=${format.slice(0, 20)} is not possible: csv or json`)
 }
 
 /** A file of a machine: never anything a browser would run. */

@@ -12,6 +12,7 @@ import { durationAllowed, parseDuration } from '../domain/duration.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
 import { systemsBehind } from '../domain/report.ts'
+import type { Sent } from '../runs/handout.ts'
 import type { Lives } from '../runs/life.ts'
 import type { ProgressReaders } from '../runs/progress.ts'
 import type { ResultFolder } from '../runs/result-files.ts'
@@ -36,7 +37,7 @@ export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'caller
   readonly maxUpload: () => number
   readonly space: SpaceGuard
   /** Records a run as sent whose machine acts before the connection told. */
-  readonly ensureSent: (run: number) => Promise<void>
+  readonly ensureSent: (run: number) => Sent
 }
 
 /** One piece of progress, and all that are being received: they are in memory. Bytes. */
@@ -109,9 +110,6 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     if (announced > max + formMax) return text(413, tooLarge(max))
     const full = options.space.fault(announced)
     if (full !== undefined) return text(507, full)
-    // Its record is synced while the body comes; nothing rests on it before the upload's own record, which is behind it.
-    const sent = options.ensureSent(run.id)
-    sent.catch(() => undefined)
     let incoming: Upload | undefined
     try {
       incoming = await options.uploads.begin(run.id)
@@ -124,10 +122,12 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
         await incoming.discard()
         return text(400, 'the file in the field "file" is empty')
       }
-      await sign(c, run, '/upload/')
-      await sent
       const actor: Actor = { who: run.system.name, from: c.get('peer'), surface: 'machine' }
-      await incoming.keep(actor)
+      try {
+        await incoming.keep(actor, () => options.ensureSent(run.id))
+      } finally {
+        await sign(c, run, '/upload/')
+      }
       return text(200, 'uploaded')
     } catch (error) {
       await incoming?.discard().catch((second: unknown) => {
@@ -231,7 +231,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     }
     const full = options.space.fault(bytes.length)
     if (full !== undefined) return text(507, full)
-    await options.ensureSent(run.id)
+    await options.ensureSent(run.id).kept
     return options.uploads.alone(run.id, async () => {
       const closed = closedAnswer(run.id)
       if (closed) return closed
@@ -299,7 +299,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
         text(400, `for=${quote(given ?? '')} is not allowed: ${durationAllowed}, more than 0, at most 7d`),
       )
     }
-    await options.ensureSent(run.id)
+    await options.ensureSent(run.id).kept
     const closed = closedAnswer(run.id)
     if (closed) return answer(c, closed)
     try {

@@ -278,7 +278,17 @@ function later(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }
 
-function reason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code
-  return code === 'EACCES' ? 'permission denied' : (code ?? String(error))
+/** Why a file or folder cannot be read, in words. */
+export function reason(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException
+  return code === undefined ? String(error) : (words[code] ?? code)
+}
+
+const words: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  ENOENT: 'it is not there',
+  ENOTDIR: 'it is no folder',
+  EROFS: 'the file system is read-only',
+  EIO: 'the disk or the mount below it fails',
+  ESTALE: 'its mount is gone',
 }

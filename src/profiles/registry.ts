@@ -10,11 +10,12 @@ import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ProfileFolder } from '../commands/daemon.ts'
 import { localProfile } from '../domain/boot.ts'
+import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { createTurn } from '../turn.ts'
-import { createProfileFiles, type ProfileFiles, profileNames, profileSuffix } from './folder.ts'
+import { createProfileFiles, type ProfileFiles, profileNames, profileSuffix, reason } from './folder.ts'
 import { watchFolder } from './watch.ts'
 
 const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
@@ -79,7 +80,26 @@ export async function openProfiles(options: ProfilesOptions): Promise<Profiles> 
     },
     watchMs,
   )
-  return { ...files, sync, close: () => watch.close() }
+  return {
+    ...files,
+    sync,
+    names() {
+      try {
+        return files.names()
+      } catch {
+        return [] // the folder is gone: `folderFault` says so
+      }
+    },
+    folderFault() {
+      try {
+        files.names()
+        return undefined
+      } catch (error) {
+        return unreadable(dir, error)
+      }
+    },
+    close: () => watch.close(),
+  }
 }
 
 type Transaction = Parameters<Parameters<Store['commit']>[1]>[0]
@@ -96,9 +116,16 @@ function register(tx: Transaction, names: readonly string[], present: ReadonlySe
   }
 }
 
+function unreadable(dir: string, error: unknown): string {
+  return `the profile folder ${dir} cannot be read: ${reason(error)}`
+}
+
 async function presentNames(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { encoding: 'buffer' }).catch((error: unknown) => {
+    throw new Refusal('refused', unreadable(dir, error), { cause: error })
+  })
   const names: string[] = []
-  for (const name of profileNames(await readdir(dir, { encoding: 'buffer' }))) {
+  for (const name of profileNames(entries)) {
     const entry = await stat(join(dir, `${name}${profileSuffix}`)).catch(() => undefined)
     if (entry?.isFile()) names.push(name)
   }

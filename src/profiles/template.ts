@@ -93,10 +93,27 @@ function lineOfSyntaxError(source: string): number | undefined {
     // Index of the faulty line: one line stands before the program, and V8 counts from 1.
     const faulty = Number(at[1]) - 2
     const lines = program.split('\n').slice(0, faulty + 1)
-    const marker = lines.findLastIndex((line) => /^__eta\.line=\d+$/.test(line))
-    const tag = /\d+$/.exec(lines[marker] ?? '')
-    return tag ? Number(tag[0]) + Math.max(0, faulty - marker - 1) : undefined
+    const markers = lines.flatMap((line, index) => (/^__eta\.line=\d+$/.test(line) ? [index] : []))
+    return lineInTag(source, markers.length - 1, faulty - (markers.at(-1) ?? 0) - 1)
   }
+}
+
+/**
+ * Line of the file for line `offset` of the code of the `ordinal`th tag. What lies behind its code, such as a brace that
+ * is closed nowhere, is said of the tag's last line: V8 finds it at the end of the program.
+ */
+function lineInTag(source: string, ordinal: number, offset: number): number | undefined {
+  const tags = locating.parse(source).filter((block) => typeof block !== 'string')
+  const tag = tags[ordinal]
+  if (tag?.lineNo === undefined) return undefined
+  // Eta takes off the blank lines before the code, and counts from the opening.
+  const opening = source
+    .split('\n')
+    .slice(tag.lineNo - 1)
+    .join('\n')
+  const blank = tags[ordinal + 1]?.lineNo === tag.lineNo ? '' : (/^.*<%[-_]?[=~]?(\s*\n)/.exec(opening)?.[1] ?? '')
+  const codeLines = tag.val.split('\n').length
+  return tag.lineNo + blank.split('\n').length - 1 + Math.min(Math.max(0, offset), codeLines - 1)
 }
 
 function lineOfFailure(source: string, variables: Readonly<Record<string, unknown>>): number | undefined {

@@ -2,8 +2,10 @@
  * Files of the results folder as they are written so that they outlive a power cut: modes, whole writes, syncs of files and
  * folders. Not here: which files there are (`result-files.ts`), how an upload gets its name (`incoming.ts`).
  */
+import { fsync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { open, stat, writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 
 export const fileMode = 0o640
 export const folderMode = 0o750
@@ -43,12 +45,17 @@ export async function syncFolder(dir: string): Promise<void> {
   }
 }
 
+const fsyncFd = promisify(fsync)
+/** A folder that is synced again and again is kept open so long. */
+const openForMs = 1000
+
 /** A folder's sync that those who ask meanwhile share: the one that begins after they asked. */
 export function groupSync(dir: string): () => Promise<void> {
+  const syncKept = keptOpen(dir)
   let running: Promise<void> | undefined
   let next: Promise<void> | undefined
   const start = (): Promise<void> => {
-    const begun = syncFolder(dir).finally(() => {
+    const begun = syncKept().finally(() => {
       if (running === begun) running = undefined
     })
     running = begun
@@ -63,5 +70,29 @@ export function groupSync(dir: string): () => Promise<void> {
         return start()
       })
     return next
+  }
+}
+
+/** Syncs a folder, one call at a time; it is opened for the first of many, and closed when none has come for a while. */
+function keptOpen(dir: string): () => Promise<void> {
+  let handle: FileHandle | undefined
+  let timer: NodeJS.Timeout | undefined
+  const shut = (): void => {
+    const left = handle
+    handle = undefined
+    clearTimeout(timer)
+    left?.close().catch(() => undefined)
+  }
+  return async () => {
+    clearTimeout(timer)
+    handle ??= await open(dir, 'r')
+    try {
+      await fsyncFd(handle.fd)
+    } catch (error) {
+      // Whatever it was: the next one looks for the folder anew.
+      shut()
+      throw error
+    }
+    timer = setTimeout(shut, openForMs).unref()
   }
 }

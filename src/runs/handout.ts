@@ -47,8 +47,16 @@ export interface Handout {
     systems: readonly number[],
     variables: (run: RunRow) => TestVariables,
   ): { readonly run: RunRow; readonly script: string; readonly times: TestTimes } | undefined
-  /** Records as sent a run that is taken: its machine has acted on it before the connection told. */
-  ensureSent(run: number): Promise<void>
+  /**
+   * Records as sent a run that is taken: its machine has acted on it before the connection told. `isAsked`: what is
+   * committed from now on comes behind that record; else only once it is `kept`.
+   */
+  ensureSent(run: number): Sent
+}
+
+export interface Sent {
+  readonly isAsked: boolean
+  readonly kept: Promise<void>
 }
 
 export interface HandoutOptions {
@@ -57,13 +65,16 @@ export interface HandoutOptions {
   readonly lives: Lives
   readonly log: Log
   /** Keeps the text of a test as it was sent, by its hash. */
-  readonly keepScript: (hash: string, text: string) => Promise<void>
+  readonly keepScript: (hash: string, text: string) => Promise<void> | undefined
   readonly renderFaults: Pick<RenderFaults, 'tell'>
 }
 
 interface Taken {
-  readonly record: () => Promise<void>
+  readonly record: () => Sent
 }
+
+/** Nothing is to be recorded. */
+const sentBefore: Sent = { isAsked: true, kept: Promise.resolve() }
 
 export function createHandout({ store, files, lives, log, keepScript, renderFaults }: HandoutOptions): Handout {
   const taken = new Map<number, Taken>()
@@ -106,9 +117,12 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
     const found = find(systems, variables)
     if (!found) return undefined
     const { run, test, times, script } = found
-    let recorded: Promise<void> | undefined
-    const record = (): Promise<void> => {
-      recorded ??= commit(run, test, times, machine).finally(() => taken.delete(run.id))
+    let recorded: Sent | undefined
+    const record = (): Sent => {
+      if (!recorded) {
+        const { isAsked, kept } = commit(run, test, times, machine)
+        recorded = { isAsked, kept: kept.finally(() => taken.delete(run.id)) }
+      }
       return recorded
     }
     taken.set(run.id, { record })
@@ -118,7 +132,7 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
       times,
       async delivered() {
         try {
-          await record()
+          await record().kept
         } catch (error) {
           // It waits again, and comes again: rather twice than never.
           log.error('a run that was sent could not be recorded', { run: run.id, error })
@@ -130,16 +144,23 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
     }
   }
 
-  const commit = async (run: RunRow, test: OpenedTest, times: TestTimes, machine: MachineIdentity): Promise<void> => {
-    const hash = createHash('sha256').update(test.bytes).digest('hex')
-    await keepScript(hash, test.text).catch((error: unknown) => log.warn('a script could not be kept', { hash, error }))
+  const commit = (run: RunRow, test: OpenedTest, times: TestTimes, machine: MachineIdentity): Sent => {
+    const hash = hashOf(test.bytes)
+    const script = keepScript(hash, test.text)
+    const ask = () => askSent(run, times, machine, hash)
+    if (!script) return { isAsked: true, kept: ask() }
+    const warn = (error: unknown) => log.warn('a script could not be kept', { hash, error })
+    return { isAsked: false, kept: script.catch(warn).then(ask) }
+  }
+
+  const askSent = (run: RunRow, times: TestTimes, machine: MachineIdentity, hash: string): Promise<void> => {
     const life = lives.find(machine)
     const actor: Actor = {
       who: machine.mac ?? machine.ip ?? run.system.name,
       from: machine.ip ?? '',
       surface: 'machine',
     }
-    await store.commit(
+    return store.commit(
       actor,
       (tx) => {
         // Cancelled or removed meanwhile: then there is nothing to send.
@@ -163,6 +184,15 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
   return {
     take,
     peek: find,
-    ensureSent: async (run) => taken.get(run)?.record(),
+    ensureSent: (run) => taken.get(run)?.record() ?? sentBefore,
   }
+}
+
+/** Of bytes that stay the same object as long as the file is the same. */
+const hashes = new WeakMap<Uint8Array, string>()
+
+function hashOf(bytes: Uint8Array): string {
+  const known = hashes.get(bytes) ?? createHash('sha256').update(bytes).digest('hex')
+  hashes.set(bytes, known)
+  return known
 }

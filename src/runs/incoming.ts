@@ -1,35 +1,22 @@
 /**
  * An upload on its way into the results folder: a folder `incoming/<id>.<random>.tmp` of its own, and how its files get names
- * so that whatever happens in between, all of them are there or none.
+ * so that whatever happens in between, all of them are there or none. A small log alone takes a shorter way (`small-log.ts`).
  *
  *   log  0 1 …  cases  files/     what came, and what is to be kept      replaces.json     what `keep` is about to do
  *
  * `keep` renames and syncs; where it replaces files, it first writes down which, and where those go. The folder goes away
  * when the record of the upload is on disk (`settle`). Start-up finds the folders that a crash left: with a record since,
- * they are only removed; without one, what they replaced is put back, and what has a name already goes. Source: DESIGN "State" (uploaded logs are files), CONTRACT "What
- * machines ask over HTTP" (a second upload replaces the first; one that is cut off changes nothing).
+ * they are only removed; without one, what they replaced is put back, and what has a name already goes.
+ * Source: DESIGN "State" (uploaded logs are files), CONTRACT "What machines ask over HTTP" (a second upload replaces the
+ * first; one that is cut off changes nothing).
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, opendir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultCase } from '../domain/run.ts'
-import {
-  fileMode,
-  folderMode,
-  isMissing,
-  sizeOf,
-  syncFolder as syncOnce,
-  writeAll,
-  writeSynced,
-} from './durable-files.ts'
-
-/** One file of an upload: nothing of it counts before `keep`. */
-export interface IncomingFile {
-  write(chunk: Uint8Array): Promise<void>
-  readonly sizeBytes: number
-  /** It is whole: on disk, no longer open. */
-  finish(): Promise<void>
-}
+import { folderMode, isMissing, sizeOf, syncFolder as syncOnce, writeSynced } from './durable-files.ts'
+import { keepSmallLog, recoverSmallLog, runOfSmallLog, type SmallLog } from './small-log.ts'
+import { heldLog, type IncomingFile, type OpenFile, openWrite } from './upload-files.ts'
 
 /** Files that have their names, without a record yet. */
 export interface KeptFiles {
@@ -44,7 +31,7 @@ export interface IncomingUpload {
   /** Another file of the same upload. */
   attach(): Promise<IncomingFile>
   /** Begins the log anew: the last `file` part counts. */
-  restart(): Promise<void>
+  restart(): Promise<void> | void
   /**
    * Everything is on disk under its name; what was there before is kept aside. `seq`: the journal's, any record of this
    * upload comes later. `isFirst`: the run has no record of an upload. Where it rejects, nothing has changed and nothing is
@@ -74,16 +61,15 @@ interface Step {
 const planName = 'replaces.json'
 /** Apart, so that a start has not to look through the names of a million logs. */
 const incomingName = 'incoming'
+/** Names of the results folder looked at in one go, and the pause behind them: a million takes half a minute. */
+const namesAtOnce = 512
+const namesPauseMs = 10
 const temporaryPattern = /^(\d+)\.[0-9a-f]{12}\.tmp$/
 
-/** `syncFolder`: of the results folder. */
-export async function receiveUpload(
-  dir: string,
-  run: number,
-  syncFolder: () => Promise<void>,
-): Promise<IncomingUpload> {
-  const temporary = join(dir, incomingName, `${run}.${randomBytes(6).toString('hex')}.tmp`)
-  await mkdir(temporary, { mode: folderMode, recursive: true })
+/** `syncFolder`: of the results folder. Nothing is on disk before there is more than a small log. */
+export function receiveUpload(dir: string, run: number, syncFolder: () => Promise<void>): IncomingUpload {
+  const incoming = join(dir, incomingName)
+  const temporary = join(incoming, `${run}.${randomBytes(6).toString('hex')}.tmp`)
   const files: OpenFile[] = []
   const discard = async () => {
     for (const file of files) await file.close()
@@ -94,10 +80,13 @@ export async function receiveUpload(
     files.push(file)
     return file
   }
-  const log = await begin('log').catch(async (error: unknown) => {
-    await discard()
-    throw error
-  })
+  /** The folder, with the log in it. */
+  const unfold = async (): Promise<void> => {
+    if (log.isFile) return
+    await mkdir(temporary, { mode: folderMode, recursive: true })
+    await log.become(await begin('log'))
+  }
+  const log = heldLog(unfold)
   let attachments = 0
 
   const prepare = async (cases: readonly ResultCase[], isFirst: boolean): Promise<readonly Step[]> => {
@@ -127,14 +116,20 @@ export async function receiveUpload(
   return {
     log,
     async attach() {
+      await unfold()
       const file = await begin(String(attachments))
       attachments += 1
       return file
     },
     restart: () => log.restart(),
     async keep(cases, seq, isFirst) {
+      if (isFirst && !log.isFile && cases.length === 0) {
+        const kept = await keepSmallLog(dir, incoming, run, log.held(), syncFolder)
+        if (kept) return afterSmallLog(kept, syncFolder)
+      }
       let steps: readonly Step[] = []
       try {
+        await unfold()
         steps = await prepare(cases, isFirst)
         // A first upload needs no plan: what it gave a name to is all there is.
         if (!isFirst || steps.some(({ aside }) => aside !== null)) {
@@ -168,6 +163,7 @@ export async function receiveUpload(
     },
     async keepAside() {
       try {
+        await unfold()
         for (const file of files) await file.finish()
         await rename(join(temporary, 'log'), join(dir, await freeName(dir, `${run}.log`)))
       } finally {
@@ -176,6 +172,16 @@ export async function receiveUpload(
       await syncFolder()
     },
     discard,
+  }
+}
+
+function afterSmallLog(kept: SmallLog, syncFolder: () => Promise<void>): KeptFiles {
+  return {
+    settle: kept.settle,
+    async undo() {
+      await kept.undo()
+      await syncFolder()
+    },
   }
 }
 
@@ -188,30 +194,72 @@ function firstSteps(run: number): readonly Step[] {
   ]
 }
 
+/** Whether the run has a record of an upload behind that number, or any at all. */
+export type IsUploaded = (run: number, seq: number | undefined) => Promise<boolean>
+
 /**
- * At start, before any upload: settles what a crash left. `isUploaded` tells whether the run has a record of an upload
- * behind that number, or any at all. Returns how many uploads were taken back.
+ * At start, before any upload: settles what a crash left. Returns how many uploads were taken back.
  */
-export async function recoverUploads(
-  dir: string,
-  isUploaded: (run: number, seq: number | undefined) => Promise<boolean>,
-): Promise<number> {
+export async function recoverUploads(dir: string, isUploaded: IsUploaded): Promise<number> {
   let takenBack = 0
   for (const name of await namesIn(join(dir, incomingName))) {
-    const run = Number(temporaryPattern.exec(name)?.[1])
-    if (Number.isNaN(run)) continue
-    const temporary = join(dir, incomingName, name)
-    const plan = await readPlan(temporary)
-    if (await isUploaded(run, plan?.seq)) {
-      // Without a plan it is a later upload of the run that had not begun to replace anything.
-      await rm(temporary, { recursive: true, force: true })
+    const small = runOfSmallLog(name)
+    if (small !== undefined) {
+      const isKept = await isUploaded(small, undefined)
+      if (await recoverSmallLog(dir, join(dir, incomingName, name), small, isKept)) takenBack += 1
       continue
     }
-    await takeBack(dir, temporary, plan?.steps ?? firstSteps(run))
-    takenBack += 1
+    const run = Number(temporaryPattern.exec(name)?.[1])
+    if (Number.isNaN(run)) continue
+    if (await settleLeft(dir, join(dir, incomingName, name), run, isUploaded)) takenBack += 1
   }
   if (takenBack > 0) await syncOnce(dir)
   return takenBack
+}
+
+/** One folder that a crash left; whether its upload was taken back. */
+async function settleLeft(dir: string, temporary: string, run: number, isUploaded: IsUploaded): Promise<boolean> {
+  const plan = await readPlan(temporary)
+  if (await isUploaded(run, plan?.seq)) {
+    // Without a plan it is a later upload of the run that had not begun to replace anything.
+    await rm(temporary, { recursive: true, force: true })
+    return false
+  }
+  await takeBack(dir, temporary, plan?.steps ?? firstSteps(run))
+  return true
+}
+
+/** One at a time for each run. */
+export type Alone = <T>(run: number, work: () => Promise<T>) => Promise<T>
+
+/**
+ * Removes what uploads of an older layout left beside the logs themselves: nothing that comes in now has such a name. The
+ * folder may have a million names, so they are gone through slowly, while everything else goes on. `alone`: no upload of
+ * the run is kept meanwhile. `isOver` ends it early. Resolves with how many there were.
+ */
+export async function removeOldUploads(
+  dir: string,
+  isUploaded: IsUploaded,
+  alone: Alone,
+  isOver: () => boolean = () => false,
+): Promise<number> {
+  let seen = 0
+  let removed = 0
+  for await (const entry of await opendir(dir, { bufferSize: namesAtOnce })) {
+    if (isOver()) break
+    seen += 1
+    if (seen % namesAtOnce === 0) await new Promise<void>((resolve) => setTimeout(resolve, namesPauseMs).unref())
+    const run = Number(temporaryPattern.exec(entry.name)?.[1])
+    if (Number.isNaN(run)) continue
+    const left = join(dir, entry.name)
+    await alone(run, async () => {
+      if (entry.isDirectory()) await settleLeft(dir, left, run, isUploaded)
+      else await rm(left, { force: true })
+    })
+    removed += 1
+  }
+  if (removed > 0) await syncOnce(dir)
+  return removed
 }
 
 /** Undoes a `keep`, as far as it got; may itself be cut off and done again. The upload's folder goes last. */
@@ -241,41 +289,6 @@ async function readPlan(temporary: string): Promise<Replacement | undefined> {
   } catch (error) {
     if (isMissing(error) || error instanceof SyntaxError) return undefined
     throw error
-  }
-}
-
-interface OpenFile extends IncomingFile {
-  restart(): Promise<void>
-  close(): Promise<void>
-}
-
-async function openWrite(file: string): Promise<OpenFile> {
-  const handle = await open(file, 'wx', fileMode)
-  let sizeBytes = 0
-  let isOpen = true
-  const close = async (): Promise<void> => {
-    if (!isOpen) return
-    isOpen = false
-    await handle.close()
-  }
-  return {
-    get sizeBytes() {
-      return sizeBytes
-    },
-    async write(chunk) {
-      await writeAll(handle, chunk, sizeBytes)
-      sizeBytes += chunk.length
-    },
-    async restart() {
-      await handle.truncate(0)
-      sizeBytes = 0
-    },
-    async finish() {
-      if (!isOpen) return
-      await handle.datasync()
-      await close()
-    },
-    close,
   }
 }
 

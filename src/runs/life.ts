@@ -6,6 +6,7 @@
  * its IP address. Source: RUNS "Life of a run", "Verdicts" (infra, lost).
  */
 import type { Mac } from '../domain/address.ts'
+import { stageOf } from '../domain/stage.ts'
 
 export interface MachineIdentity {
   readonly mac: Mac | undefined
@@ -13,10 +14,12 @@ export interface MachineIdentity {
 }
 
 export interface Life {
-  /** When its last boot began: its configuration was read. ms. */
+  /** When its last boot began: its configuration was read, or a kernel without one. ms. */
   readonly bootMs: number | undefined
   /** Last thing asked for in that boot, in words: `the profile install`, `vmlinuz`, `/localboot/`. */
   readonly reached: string
+  /** It has not got beyond its loader: nothing but configurations and modules was asked for. */
+  readonly isLoading: boolean
   readonly lastSignMs: number
   /** System that decided the boot; undefined: none. */
   readonly systemId: number | undefined
@@ -27,14 +30,15 @@ export interface Life {
 export interface BootSeen {
   readonly machine: MachineIdentity
   readonly systemId: number | undefined
-  readonly profile: string
+  /** Name of the profile, or of the file that was the configuration. */
+  readonly read: { readonly profile: string } | { readonly file: string }
   readonly atMs: number
 }
 
 export interface Lives {
   booted(boot: BootSeen): void
-  /** `reached`: what it asked for. */
-  sign(machine: MachineIdentity, reached: string, atMs: number): void
+  /** `reached`: what it asked for; `loads`: by a program that boots, not by what runs on the machine. */
+  sign(machine: MachineIdentity, reached: string, atMs: number, loads?: boolean): void
   find(machine: MachineIdentity): Life | undefined
   /** All machines that are known, least recently heard of first. */
   all(): Iterable<Life>
@@ -77,17 +81,21 @@ export function createLives(): Lives {
   return {
     booted(boot) {
       const before = find(boot.machine)
-      const again = before?.bootMs !== undefined && boot.atMs - before.lastSignMs < oneBootMs && isLoading(before)
+      const again = before?.bootMs !== undefined && boot.atMs - before.lastSignMs < oneBootMs && before.isLoading
       const bootMs = again ? before.bootMs : boot.atMs
-      const reached = `the profile ${boot.profile}`
-      keep({ bootMs, reached, lastSignMs: boot.atMs, systemId: boot.systemId, machine: boot.machine })
+      const reached = 'file' in boot.read ? boot.read.file : `the profile ${boot.read.profile}`
+      keep({ bootMs, reached, isLoading: true, lastSignMs: boot.atMs, systemId: boot.systemId, machine: boot.machine })
       if (!again) for (const listener of listeners) listener(boot)
     },
-    sign(machine, reached, atMs) {
+    sign(machine, reached, atMs, loads = false) {
       const before = find(machine)
+      const stage = stageOf(reached)
+      // A kernel that no configuration of this server named (one inside the loader, say) is a boot too.
+      const isFirst = before?.bootMs === undefined || stageOf(before.reached) === 'report'
       keep({
-        bootMs: before?.bootMs,
+        bootMs: loads && stage === 'file' && isFirst ? atMs : before?.bootMs,
         reached,
+        isLoading: stage === 'module' && before?.isLoading === true,
         lastSignMs: atMs,
         systemId: before?.systemId,
         machine: { mac: machine.mac ?? before?.machine.mac, ip: machine.ip ?? before?.machine.ip },
@@ -97,11 +105,6 @@ export function createLives(): Lives {
     all: () => lives.values(),
     onBoot: (listener) => void listeners.push(listener),
   }
-}
-
-/** Whether the boot has not got beyond its loader: nothing but a configuration was asked for. */
-function isLoading(life: Life): boolean {
-  return life.reached.startsWith('the profile ')
 }
 
 function keyOf(machine: MachineIdentity): string | undefined {

@@ -6,6 +6,7 @@
  */
 import type { ProgressView } from '../commands/daemon.ts'
 import { createResultReader, type ResultReader, type ResultSummary } from '../domain/result/reader.ts'
+import type { KeptProgress } from '../domain/run.ts'
 import type { ResultFolder } from './result-files.ts'
 import { readInTurns, type Turns } from './turns.ts'
 
@@ -19,6 +20,8 @@ export interface ProgressReaders {
   append(run: number, at: number, bytes: Uint8Array): Promise<void>
   /** All that came so far, from the file where memory does not have it; undefined: nothing. Not beside `append`. */
   read(run: number): Promise<ResultSummary | undefined>
+  /** What is kept of it where the run ends without a result; as `read`. */
+  kept(run: number): Promise<KeptProgress | undefined>
   view(run: number): ProgressView | undefined
   onProgress(run: number, listener: () => void): () => void
   /** The run is done: its upload counts from now on. */
@@ -41,6 +44,10 @@ export function createProgressReaders(folder: ResultFolder, turns: Turns): Progr
     if (readers.size > readersMax && oldest !== undefined) readers.delete(oldest)
     return reader
   }
+  const read = async (run: number): Promise<ResultSummary | undefined> => {
+    const sizeBytes = await folder.progressBytes(run)
+    return sizeBytes === 0 ? undefined : (await readerAt(run, sizeBytes)).summary()
+  }
   return {
     async append(run, at, bytes) {
       await folder.appendProgress(run, at, bytes)
@@ -48,9 +55,10 @@ export function createProgressReaders(folder: ResultFolder, turns: Turns): Progr
       reader.push(bytes)
       for (const listener of listeners.get(run) ?? []) listener()
     },
-    async read(run) {
-      const sizeBytes = await folder.progressBytes(run)
-      return sizeBytes === 0 ? undefined : (await readerAt(run, sizeBytes)).summary()
+    read,
+    async kept(run) {
+      const summary = await read(run)
+      return summary && { counts: summary.counts, lines: summary.lines, version: summary.version }
     },
     view(run) {
       const summary = readers.get(run)?.summary()

@@ -6,35 +6,47 @@
  *   <id>.files/<n>      attachments, by number: a name that a machine gives is never a path
  *   scripts/<sha256>    text of a test as it was sent   incoming/           uploads on their way (`incoming.ts`)
  *
- * What is answered is on disk: temporary file, rename, then fdatasync of the file and sync of the folder, which uploads at
- * once share, at the same time; only then its record, without which a file under its name does not count.
+ * What is answered is on disk: temporary file, rename (or a second name: `small-log.ts`), then fdatasync of the file and sync
+ * of the folder, which uploads at once share, at the same time; only then its record, without which a file under its name
+ * does not count.
  * Source: CONTRACT "Daemon" (`results-dir`), DESIGN "State" (uploaded logs are files).
  */
 import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultFiles, RunLog } from '../commands/daemon.ts'
 import type { ResultCase } from '../domain/run.ts'
 import { fileMode, folderMode, groupSync, isMissing, sizeOf, writeAll, writeSynced } from './durable-files.ts'
-import { type IncomingUpload, receiveUpload, recoverUploads } from './incoming.ts'
+import {
+  type Alone,
+  type IncomingUpload,
+  type IsUploaded,
+  receiveUpload,
+  recoverUploads,
+  removeOldUploads,
+} from './incoming.ts'
 
 const chunkBytes = 64 * 1024
 /** Hashes of scripts known to be on disk. */
 const scriptsKnownMax = 10_000
 
 export interface ResultFolder extends ResultFiles {
-  receive(run: number): Promise<IncomingUpload>
+  receive(run: number): IncomingUpload
   /** Once at start: settles what a crash left; how many uploads that takes back. See `recoverUploads`. */
-  recover(isUploaded: (run: number, seq: number | undefined) => Promise<boolean>): Promise<number>
+  recover(isUploaded: IsUploaded): Promise<number>
+  /** In the background, once: see `removeOldUploads`. */
+  removeOld(isUploaded: IsUploaded, alone: Alone, isOver: () => boolean): Promise<number>
   /** Length of what came as progress. */
   progressBytes(run: number): Promise<number>
   readProgress(run: number, start: number, end: number): Promise<Uint8Array>
   /** Appends at `at`, which is the length so far; on disk when it resolves. */
   appendProgress(run: number, at: number, bytes: Uint8Array): Promise<void>
-  keepScript(hash: string, text: string): Promise<void>
-  removeLog(run: number): Promise<number>
-  removeAll(run: number): Promise<number>
+  /** undefined: it is there already. */
+  keepScript(hash: string, text: string): Promise<void> | undefined
+  /** How many bytes go; `dryRun`: would go. */
+  removeLog(run: number, dryRun?: boolean): Promise<number>
+  removeAll(run: number, dryRun?: boolean): Promise<number>
 }
 
 export function createResultFolder(dir: string): ResultFolder {
@@ -88,6 +100,18 @@ export function createResultFolder(dir: string): ResultFolder {
     return found
   }
 
+  const keepScript = async (hash: string, text: string): Promise<void> => {
+    await mkdir(scriptsDir, { recursive: true, mode: folderMode })
+    const file = join(scriptsDir, hash)
+    if ((await sizeOf(file)) === undefined) {
+      const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
+      await writeSynced(temporary, text)
+      await rename(temporary, file)
+    }
+    if (scripts.size >= scriptsKnownMax) scripts.clear()
+    scripts.add(hash)
+  }
+
   const recover: ResultFolder['recover'] = async (isUploaded) => {
     const takenBack = await recoverUploads(dir, isUploaded)
     for (const name of await readdir(scriptsDir).catch(() => [])) {
@@ -99,6 +123,7 @@ export function createResultFolder(dir: string): ResultFolder {
   return {
     receive: (run) => receiveUpload(dir, run, syncFolder),
     recover,
+    removeOld: (isUploaded, alone, isOver) => removeOldUploads(dir, isUploaded, alone, isOver),
     async openLog(run) {
       return (await openRead(logPath(run), true)) ?? openRead(partPath(run), false)
     },
@@ -120,18 +145,7 @@ export function createResultFolder(dir: string): ResultFolder {
         throw error
       }
     },
-    async keepScript(hash, text) {
-      if (scripts.has(hash)) return
-      await mkdir(scriptsDir, { recursive: true, mode: folderMode })
-      const file = join(scriptsDir, hash)
-      if ((await sizeOf(file)) === undefined) {
-        const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
-        await writeSynced(temporary, text)
-        await rename(temporary, file)
-      }
-      if (scripts.size >= scriptsKnownMax) scripts.clear()
-      scripts.add(hash)
-    },
+    keepScript: (hash, text) => (scripts.has(hash) ? undefined : keepScript(hash, text)),
     progressBytes: async (run) => (await sizeOf(partPath(run))) ?? 0,
     async readProgress(run, start, end) {
       const file = await openRead(partPath(run), false)
@@ -156,20 +170,32 @@ export function createResultFolder(dir: string): ResultFolder {
       }
       if (isNew) await syncFolder()
     },
-    async removeLog(run) {
-      return removeFiles(await filesOf(run, ['log']))
+    async removeLog(run, dryRun = false) {
+      return removeFiles(await filesOf(run, ['log']), dryRun)
     },
-    async removeAll(run) {
-      return removeFiles(await filesOf(run, ['log', 'cases.json', 'files']))
+    async removeAll(run, dryRun = false) {
+      return removeFiles(await filesOf(run, ['log', 'cases.json', 'files']), dryRun)
     },
   }
 }
 
-async function removeFiles(files: readonly string[]): Promise<number> {
+async function removeFiles(files: readonly string[], dryRun: boolean): Promise<number> {
   let bytes = 0
   for (const file of files) {
-    bytes += (await sizeOf(file)) ?? 0
-    await rm(file, { recursive: true, force: true })
+    bytes += await contentBytes(file)
+    if (!dryRun) await rm(file, { recursive: true, force: true })
   }
+  return bytes
+}
+
+/** Of a file, or of the files in a folder: how large the folder's own entry is says nothing. */
+async function contentBytes(path: string): Promise<number> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isMissing(error)) return undefined
+    throw error
+  })
+  if (!found?.isDirectory()) return found?.size ?? 0
+  let bytes = 0
+  for (const name of await readdir(path)) bytes += (await sizeOf(join(path, name))) ?? 0
   return bytes
 }

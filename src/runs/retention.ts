@@ -63,16 +63,20 @@ export function openRetention(options: RetentionOptions): Retention {
   const age = (atMs: number) => `${Math.floor((now() - atMs) / 86_400_000)} d`
 
   const remove = async (found: Omit<ExpiryView, 'sizeBytes'>): Promise<number> => {
-    const { run, what } = found
+    const { run } = found
     await store.commit(daemon, (tx) => {
       if (!tx.getRun(run)) return
-      if (what === 'log') tx.emit({ type: 'log.removed', run })
-      else if (what === 'run') tx.emit({ type: 'run.removed', run })
+      if (found.what === 'log') tx.emit({ type: 'log.removed', run })
+      else if (found.what === 'run') tx.emit({ type: 'run.removed', run })
       else tx.emit({ type: 'run.expired', run })
     })
     // After the record: a file without a row is only waste, a row without its file a page that lies.
-    if (what === 'log') return folder.removeLog(run)
-    return what === 'run' ? folder.removeAll(run) : 0
+    return removeFilesOf(found, false)
+  }
+
+  const removeFilesOf = async ({ run, what }: Pick<ExpiryView, 'run' | 'what'>, dryRun: boolean): Promise<number> => {
+    if (what === 'log') return folder.removeLog(run, dryRun)
+    return what === 'run' ? folder.removeAll(run, dryRun) : 0
   }
 
   const expire = async (dryRun: boolean): Promise<ExpiryView[]> => {
@@ -84,7 +88,7 @@ export function openRetention(options: RetentionOptions): Retention {
       for (const row of rows) {
         const found = judge(row, keep)
         if (!found) continue
-        const sizeBytes = dryRun ? (store.queries.getDetail(row.id).sizeBytes ?? 0) : await remove(found)
+        const sizeBytes = dryRun ? await removeFilesOf(found, true) : await remove(found)
         if (listed.length < listedMax) listed.push({ ...found, sizeBytes })
       }
       const last = rows.at(-1)

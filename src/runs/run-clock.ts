@@ -39,7 +39,7 @@ export interface RunClockOptions {
   readonly lives: Lives
   readonly tests: Pick<TestFolder, 'times'>
   /** What a run had sent is kept when it is closed. */
-  readonly progress: Pick<ProgressReaders, 'read' | 'forget'>
+  readonly progress: Pick<ProgressReaders, 'kept' | 'forget'>
   readonly uploads: Pick<Uploads, 'alone'>
   readonly log: Log
   readonly nowMs?: () => number
@@ -74,11 +74,9 @@ export function openRunClock(options: RunClockOptions): RunClock {
 
   const sentBy = async (run: RunRow): Promise<{ progress?: KeptProgress }> => {
     try {
-      const summary = await progress.read(run.id)
+      const kept = await progress.kept(run.id)
       progress.forget(run.id)
-      if (!summary) return {}
-      const { counts, lines, version } = summary
-      return { progress: { counts, lines, version } }
+      return kept ? { progress: kept } : {}
     } catch (error) {
       log.warn('what a run had sent cannot be read', { run: run.id, error })
       return {}
@@ -104,7 +102,7 @@ export function openRunClock(options: RunClockOptions): RunClock {
   }
 
   /** Runs under way on the machine: sent to its MAC, else to its address, else, where neither is known, to its system. */
-  const runsOf = ({ machine, systemId }: BootSeen): RunRow[] => {
+  const runsOf = ({ machine, systemId }: Pick<BootSeen, 'machine' | 'systemId'>): RunRow[] => {
     const found: RunRow[] = []
     if (underWay().size === 0) return found
     for (const system of systemsOf(machine, systemId)) {
@@ -140,6 +138,8 @@ export function openRunClock(options: RunClockOptions): RunClock {
         judged.set(life, true)
         continue
       }
+      // It did come, for another run: its silence is that run's.
+      if (runsOf({ machine, systemId }).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
       const patienceMs = tests.times(run.test.name)?.bootMs
       if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
       judged.set(life, true)

@@ -1,8 +1,9 @@
 /**
- * Whether a disk has room for an upload beyond what `keep-free` reserves. Source: RUNS "Commands" (`keep-free`).
+ * Whether a folder takes an upload: it may be written, and its disk has room beyond what `keep-free` reserves. Source: RUNS "Commands" (`keep-free`).
  */
-import { statfsSync } from 'node:fs'
+import { accessSync, constants, statfsSync } from 'node:fs'
 import type { Config } from '../config.ts'
+import { reason } from '../profiles/folder.ts'
 
 export interface SpaceGuard {
   /** Why nothing more may be stored, or undefined. `moreBytes`: about to come. */
@@ -28,7 +29,13 @@ export function createSpaceGuard(dir: string, keepFree: () => Config['keepFree']
           total = stat.blocks * stat.bsize
           asked = now
         } catch (error) {
-          return `the disk of ${dir} cannot be asked for its space: ${(error as NodeJS.ErrnoException).code}`
+          return `the disk of ${dir} cannot be asked for its space: ${reason(error)}`
+        }
+        try {
+          accessSync(dir, constants.W_OK | constants.X_OK)
+        } catch (error) {
+          asked = Number.NEGATIVE_INFINITY
+          return `the folder ${dir} cannot be written: ${reason(error)}: no results are taken`
         }
       }
       const keep = keepFree()

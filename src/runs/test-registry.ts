@@ -5,8 +5,10 @@
  * after a change, and records what changed. Source: CONTRACT "Command line", COMPATIBILITY 3.9.
  */
 import type { TestFolder } from '../commands/daemon.ts'
+import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
+import { reason } from '../profiles/folder.ts'
 import { watchFolder } from '../profiles/watch.ts'
 import type { Store, Transaction } from '../store/store.ts'
 import { createRenderFaults, type RenderFaults } from './render-faults.ts'
@@ -45,8 +47,16 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
     return result
   }
 
+  const presentNames = (): string[] => {
+    try {
+      return files.names()
+    } catch (error) {
+      throw new Refusal('refused', unreadable(dir, error), { cause: error })
+    }
+  }
+
   const look = async (): Promise<{ registered: string[]; missing: string[] }> => {
-    const registered = files.names()
+    const registered = presentNames()
     const present = new Set(registered)
     const known = store.queries.listTests()
     const changed =
@@ -99,12 +109,16 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
         }
         found.push(...renderFaults.list())
       } catch (error) {
-        found.push(`the test folder ${dir} cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+        found.push(unreadable(dir, error))
       }
       return found
     },
     close: () => watch.close(),
   }
+}
+
+function unreadable(dir: string, error: unknown): string {
+  return `the test folder ${dir} cannot be read: ${reason(error)}`
 }
 
 function register(tx: Transaction, names: readonly string[], present: ReadonlySet<string>): void {

@@ -14,10 +14,12 @@ import type { KeptResult } from '../domain/run.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { concludeRun } from './conclude.ts'
-import type { IncomingFile } from './incoming.ts'
+import type { Sent } from './handout.ts'
+import type { Alone } from './incoming.ts'
 import type { ProgressReaders } from './progress.ts'
 import type { ResultFolder } from './result-files.ts'
 import { readInTurns, type Turns } from './turns.ts'
+import type { IncomingFile } from './upload-files.ts'
 
 /** Where a part's bytes go. */
 export interface PartSink {
@@ -30,16 +32,18 @@ export interface Upload {
   readonly sizeBytes: number
   beginLog(): Promise<PartSink>
   beginAttachment(fileName: string, contentType: string): Promise<PartSink>
-  /** On disk and in the journal when it resolves. Refuses (`refused`) a cancelled or expired run; the log is then kept aside. */
-  keep(actor: Actor): Promise<void>
+  /**
+   * On disk and in the journal when it resolves. Refuses (`refused`) a cancelled or expired run; the log is then kept aside.
+   * `ensureSent` records the run as sent where it is not yet, in the same sync.
+   */
+  keep(actor: Actor, ensureSent: () => Sent): Promise<void>
   /** Nothing of it stays; without effect once it is kept. */
   discard(): Promise<void>
 }
 
 export interface Uploads {
   begin(run: number): Promise<Upload>
-  /** One at a time for each run. */
-  alone<T>(run: number, work: () => Promise<T>): Promise<T>
+  readonly alone: Alone
 }
 
 export interface UploadsOptions {
@@ -84,16 +88,13 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
       underWay -= 1
       return true
     }
-    const incoming = await folder.receive(run).catch((error: unknown) => {
-      settled()
-      throw error
-    })
+    const incoming = folder.receive(run)
     const attachments: { readonly name: string; readonly file: IncomingFile }[] = []
     const junits: { readonly name: string; readonly read: JunitRead }[] = []
     let reader: ResultReader | undefined
     let logs = 0
 
-    const keep = async (actor: Actor, whole: ResultReader): Promise<void> => {
+    const keep = async (actor: Actor, ensureSent: () => Sent, whole: ResultReader): Promise<void> => {
       const before = store.queries.getRun(run)
       if (before?.state === 'cancelled' || before?.state === 'expired') {
         await incoming.keepAside()
@@ -120,6 +121,9 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
       }
       const kept = await incoming.keep(caseList, store.seq, !before?.uploaded)
       try {
+        const sent = ensureSent()
+        if (sent.isAsked) sent.kept.catch(() => undefined)
+        else await sent.kept
         await store.commit(
           actor,
           (tx) => {
@@ -178,11 +182,11 @@ export function createUploads({ store, folder, progress, log, retriesOf, turns }
           },
         }
       },
-      async keep(actor) {
+      async keep(actor, ensureSent) {
         const whole = reader ?? createResultReader()
         for (const { name, read } of junits) whole.addJunit(name, read)
         try {
-          await alone(run, () => keep(actor, whole))
+          await alone(run, () => keep(actor, ensureSent, whole))
         } finally {
           settled()
         }

@@ -95,6 +95,8 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
         event.type === 'run.cancelled' ? 'cancelled' : 'expired',
         atMs,
       ])
+      if (event.type === 'run.cancelled' && event.progress)
+        keepProgress(database, event.run, atMs, event.progress, updateRun)
       return
     case 'run.waived':
       updateRun(event.run, `flags = flags | ${runFlags.waived}`, [])
@@ -219,7 +221,7 @@ function upload(
   }
 }
 
-/** Counts, first lines and version of what a run had sent when it was closed; the verdict stays what it was closed with. */
+/** Counts, first lines and version of what a run had sent when it was closed or cancelled; its verdict, if any, stays. */
 function keepProgress(
   database: Database,
   run: number,

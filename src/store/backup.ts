@@ -9,7 +9,7 @@
  * may ask (`commands/`). Source: CONTRACT "Daemon" (restore), `store.ts` (backup).
  */
 import { existsSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { quote } from '../domain/address.ts'
 import { Refusal } from '../domain/errors.ts'
@@ -19,6 +19,7 @@ import { segmentBytes } from './file-journal.ts'
 import { type DataFolder, dataFolder } from './folder.ts'
 import { formatHeader, seal, unseal } from './line.ts'
 import { takeLock } from './lock.ts'
+import { makeFolder } from './make-folder.ts'
 import { emptyState } from './replay.ts'
 import { listSegments, readLines, readLinesOf } from './segment.ts'
 import { makeFolders } from './startup.ts'
@@ -125,7 +126,7 @@ async function makeDataDir(dir: string, undo: (() => Promise<unknown>)[]): Promi
   const there = await stat(dir).catch(() => undefined)
   if (there !== undefined && !there.isDirectory())
     throw new Refusal('refused', `data-dir ${quote(dir)} is not a folder`)
-  const first = await mkdir(dir, { recursive: true, mode: 0o700 })
+  const first = makeFolder(dir, 0o700)
   if (first === undefined) return
   const made: string[] = []
   for (let at = dir; made.at(-1) !== first && at !== dirname(at); at = dirname(at)) made.push(at)

@@ -91,6 +91,7 @@ export function createBootLog(tables: BootTables): BootLog {
         ip,
         system: null,
         profile: null,
+        decision: null,
         startedMs: began,
         endedMs: began,
         steps: 0,
@@ -127,6 +128,7 @@ export function createBootLog(tables: BootTables): BootLog {
     if (boot.ip !== step.ip) move(boot, step.ip)
     if (step.systemId !== undefined) boot.system = step.systemId
     if (step.profile !== undefined) boot.profile = step.profile
+    if (step.decision !== undefined) boot.decision = step.decision
     boot.endedMs = Math.max(boot.endedMs, Math.round(step.at + step.durationMs))
     boot.kernel ||= stage === 'report' || (stage === 'file' && boot.configured && step.outcome === 'done')
     boot.configured ||= stage === 'configuration'

@@ -4,10 +4,11 @@
  * What a boot is, and when it is written here, is `boot-log.ts`; where the database lies is `trace-worker.ts`. Its
  * statements cost 10 to 20 µs each, as much as a whole small transfer, so nothing here is called for a single step.
  */
-import type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
+import type { DecidedBy } from '../domain/boot.ts'
+import type { Boot, BootQuery, StepDecision, TraceStep } from './boot-timeline.ts'
 import type { Database, Row, SqlValue } from './sqlite.ts'
 
-export const traceSchemaVersion = 1
+export const traceSchemaVersion = 2
 export const bootsPerMachine = 20
 /** Steps in all, some 30 MB; the oldest boots go first. */
 const stepsMax = 150_000
@@ -19,7 +20,7 @@ export function createTraceSchema(database: Database): void {
     CREATE TABLE boot (
       id INTEGER PRIMARY KEY, mac TEXT, ip TEXT NOT NULL, system INTEGER, profile TEXT, started INTEGER NOT NULL,
       ended INTEGER NOT NULL, steps INTEGER NOT NULL, more INTEGER NOT NULL, configured INTEGER NOT NULL,
-      kernel INTEGER NOT NULL) STRICT;
+      kernel INTEGER NOT NULL, decided_by TEXT, instead TEXT, decision INTEGER) STRICT;
     CREATE INDEX boot_mac ON boot (mac, id);
     CREATE INDEX boot_ip ON boot (ip, id);
     CREATE INDEX boot_system ON boot (system, id);
@@ -27,6 +28,19 @@ export function createTraceSchema(database: Database): void {
       boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, at INTEGER NOT NULL,
       kind TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, sent INTEGER NOT NULL, duration INTEGER NOT NULL,
       outcome TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (boot, place)) STRICT, WITHOUT ROWID;`)
+}
+
+/** Brings the tables of an older version to this one; false: nobody knows that version. */
+export function upgradeTraceSchema(database: Database, version: SqlValue | undefined): boolean {
+  if (version === traceSchemaVersion) return true
+  if (version !== 1) return false
+  // 2: what decided the configuration.
+  database.script(`
+    ALTER TABLE boot ADD COLUMN decided_by TEXT;
+    ALTER TABLE boot ADD COLUMN instead TEXT;
+    ALTER TABLE boot ADD COLUMN decision INTEGER;
+    PRAGMA user_version = ${traceSchemaVersion};`)
+  return true
 }
 
 /** A boot without its steps, as a row and in memory. */
@@ -45,9 +59,11 @@ export interface BootState {
   /** It has asked for its configuration; it has got a kernel or has reported. */
   configured: boolean
   kernel: boolean
+  decision: StepDecision | null
 }
 
-const bootColumns = 'id, mac, ip, system, profile, started, ended, steps, more, configured, kernel'
+const bootColumns =
+  'id, mac, ip, system, profile, started, ended, steps, more, configured, kernel, decided_by, instead, decision'
 
 export interface BootTables {
   /** Id of the next boot. */
@@ -70,13 +86,29 @@ export function createBootTables(database: Database): BootTables {
     return row && toState(row)
   }
   const saveBoot = (boot: BootState): void => {
-    const { id, mac, ip, system, profile, startedMs, endedMs, steps, more } = boot
+    const { id, mac, ip, system, profile, startedMs, endedMs, steps, more, decision } = boot
     database.run(
-      `INSERT INTO boot (${bootColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+      `INSERT INTO boot (${bootColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
        mac = excluded.mac, ip = excluded.ip, system = excluded.system, profile = excluded.profile,
        ended = excluded.ended, steps = excluded.steps, more = excluded.more, configured = excluded.configured,
-       kernel = excluded.kernel`,
-      [id, mac, ip, system, profile, startedMs, endedMs, steps, more, boot.configured ? 1 : 0, boot.kernel ? 1 : 0],
+       kernel = excluded.kernel, decided_by = excluded.decided_by, instead = excluded.instead,
+       decision = excluded.decision`,
+      [
+        ...[
+          id,
+          mac,
+          ip,
+          system,
+          profile,
+          startedMs,
+          endedMs,
+          steps,
+          more,
+          boot.configured ? 1 : 0,
+          boot.kernel ? 1 : 0,
+        ],
+        ...(decision ? [decision.by, decision.instead, decision.seq] : [null, null, null]),
+      ],
     )
   }
   const saveStep = (boot: number, place: number, step: TraceStep): void => {
@@ -133,9 +165,17 @@ export function createBootTables(database: Database): BootTables {
       }
       return forgotten
     },
-    boots({ system, mac, limit }) {
-      const [where, values]: [string, SqlValue[]] =
-        system !== undefined ? ['WHERE system = ?', [system]] : mac !== undefined ? ['WHERE mac = ?', [mac]] : ['', []]
+    boots({ latestOf, id, system, mac, limit }) {
+      if (latestOf) {
+        const latestOne = `SELECT ${bootColumns} FROM boot WHERE system = ? ORDER BY id DESC LIMIT 1`
+        return latestOf.slice(0, bootsAnsweredMax).flatMap((each) => {
+          const row = database.get(latestOne, [each])
+          return row ? [toBoot(database, row)] : []
+        })
+      }
+      const [column, value] = Object.entries({ id, system, mac }).find(([, each]) => each !== undefined) ?? []
+      const where = column === undefined ? '' : `WHERE ${column} = ?`
+      const values = value === undefined ? [] : [value]
       const most = Math.max(0, Math.min(limit, bootsAnsweredMax))
       const rows = database.all(`SELECT ${bootColumns} FROM boot ${where} ORDER BY id DESC LIMIT ?`, [...values, most])
       return rows.map((row) => toBoot(database, row))
@@ -143,7 +183,8 @@ export function createBootTables(database: Database): BootTables {
   }
 }
 
-function toState([id, mac, ip, system, profile, started, ended, steps, more, configured, kernel]: Row): BootState {
+function toState(row: Row): BootState {
+  const [id, mac, ip, system, profile, started, ended, steps, more, configured, kernel, by, instead, decision] = row
   return {
     id: Number(id),
     mac: mac as string | null,
@@ -156,11 +197,12 @@ function toState([id, mac, ip, system, profile, started, ended, steps, more, con
     more: Number(more),
     configured: configured === 1,
     kernel: kernel === 1,
+    decision: by ? { by: by as DecidedBy, instead: String(instead ?? ''), seq: Number(decision) } : null,
   }
 }
 
 function toBoot(database: Database, row: Row): Boot {
-  const { id, mac, ip, system, profile, startedMs, endedMs, more } = toState(row)
+  const { id, mac, ip, system, profile, startedMs, endedMs, more, decision } = toState(row)
   const steps = database.all(
     'SELECT at, kind, name, size, sent, duration, outcome, detail FROM step WHERE boot = ? ORDER BY place',
     [id],
@@ -171,6 +213,7 @@ function toBoot(database: Database, row: Row): Boot {
     ip,
     systemId: system,
     profile,
+    decision,
     startedMs,
     endedMs,
     more,

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
+import { findAsset } from '../assets.ts'
 import type { JournalRecord } from '../domain/event.ts'
 import { applyRecord } from './apply.ts'
 import { createSchema, schemaOf, schemaVersion, seqOf } from './schema.ts'
@@ -24,16 +25,36 @@ export interface SnapshotFile {
 /** Bytes of a file that are read and hashed in one go. */
 const chunkBytes = 4 * 1024 * 1024
 
-/** An empty state at record 0. */
-export async function emptyState(): Promise<Database> {
-  const fresh = await openDatabase()
-  createSchema(fresh)
-  const image = fresh.export()
-  fresh.close()
-  // Opened once more, so that it has room to grow into.
+/** Asset: the file of an empty state, which the build makes (`scripts/empty-state.mjs`), so that no start has to. */
+const emptyStateAsset = 'empty.sqlite'
+
+/** An empty state at record 0: out of the file that the build made, or made here where there is none of this schema. */
+export async function emptyState(image = findAsset(emptyStateAsset)): Promise<Database> {
+  const ready = image && (await openEmpty(image))
+  if (ready) return ready
+  const made = await openEmpty(await emptyImage())
+  if (!made) throw new Error('a state that was just made is not empty')
+  return made
+}
+
+async function openEmpty(image: Uint8Array): Promise<Database | undefined> {
   const bytes = allocateFile(image.length)
   bytes.set(image)
-  return openDatabase(bytes)
+  const database = await openDatabase(bytes)
+  if (schemaOf(database) === schemaVersion && seqOf(database) === 0) return database
+  database.close()
+  return undefined
+}
+
+/** An empty state as the bytes of an SQLite file. */
+export async function emptyImage(): Promise<Uint8Array> {
+  const fresh = await openDatabase()
+  try {
+    createSchema(fresh)
+    return fresh.export()
+  } finally {
+    fresh.close()
+  }
 }
 
 /** The state in a snapshot; undefined if its bytes are not those that were written down, or of another schema. */

@@ -36,8 +36,10 @@ export interface RunQueries {
   listTests(): TestRow[]
   findVersion(name: string): VersionRow | undefined
   getVersion(id: number): VersionRow | undefined
-  /** Newest (first heard of last) first. */
+  /** Those with a result, a run that may still have one, or that are kept; newest (first heard of last) first. */
   listVersions(limit?: number): VersionRow[]
+  /** All that were ever heard of, newest first: what is left of them may be nothing. */
+  knownVersions(): VersionRow[]
   /** The last version a result of the system named. */
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
@@ -146,7 +148,8 @@ export function createRunQueries(database: Database): RunQueries {
     findVersion: (name) => all(`SELECT ${versionColumns} FROM version WHERE name = ?`, [name]).map(toVersion)[0],
     getVersion: (id) => all(`SELECT ${versionColumns} FROM version WHERE id = ?`, [id]).map(toVersion)[0],
     listVersions: (limit = rowsMax) =>
-      all(`SELECT ${versionColumns} FROM version ORDER BY id DESC LIMIT ?`, [limit]).map(toVersion),
+      all(`SELECT ${versionColumns} FROM version v WHERE ${isListed} ORDER BY id DESC LIMIT ?`, [limit]).map(toVersion),
+    knownVersions: () => all(`SELECT ${versionColumns} FROM version ORDER BY id DESC`).map(toVersion),
     versionOf: (system) =>
       all('SELECT v.id, v.name, v.at, v.kept FROM system s JOIN version v ON v.id = s.version WHERE s.id = ?', [
         system,
@@ -305,6 +308,10 @@ export function createRunQueries(database: Database): RunQueries {
       })),
   }
 }
+
+/** Of `version v`: the index of versions tells it at the first row, but for one of which nothing is done. */
+const isListed = `v.kept = 1 OR EXISTS (SELECT 1 FROM run WHERE version = v.id AND verdict IS NOT NULL)
+  OR EXISTS (SELECT 1 FROM run WHERE version = v.id AND state IN ('requested', 'sent', 'running'))`
 
 /** As the partial index has it; SQLite uses it for statements that hold this very term, whatever else follows. */
 const isOpen = `r.state IN ('requested', 'sent', 'running')`

@@ -52,6 +52,13 @@ type Engine = Awaited<ReturnType<typeof initSqlJs>>
 
 let engine: Promise<Engine> | undefined
 
+/** Begins to load the engine, which threads of the runtime do: whoever opens a database soon has something to do meanwhile. */
+export function prepareEngine(): void {
+  engine ??= loadEngine()
+  // Whoever opens a database is told.
+  engine.catch(() => {})
+}
+
 /** Opens an empty database, or the one in `bytes` (an SQLite file); rejects where these are none. */
 export async function openDatabase(bytes?: Uint8Array): Promise<Database> {
   engine ??= loadEngine()

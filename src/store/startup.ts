@@ -5,17 +5,18 @@
  * Damage in what it has to read is a refusal that names file, line and `pxemngr repair`; damage behind the snapshot is a
  * degradation. Called with the lock held. Source: DESIGN "Torn or damaged", "snapshot".
  */
-import { mkdir, open, readdir, rename } from 'node:fs/promises'
+import { open, readdir, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Refusal } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
 import { ApplyError } from './apply.ts'
 import { type Disk, replaceFile } from './disk.ts'
 import { type DataFolder, fileTime } from './folder.ts'
+import { makeFolder } from './make-folder.ts'
 import { emptyState, loadSnapshot, replay, type SnapshotFile } from './replay.ts'
 import { listSegments } from './segment.ts'
 import { settleSnapshots } from './snapshot.ts'
-import type { Database } from './sqlite.ts'
+import { type Database, prepareEngine } from './sqlite.ts'
 import type { Degradation } from './store.ts'
 import { type Damage, readRecords, type Survey, surveySegments, type TornTail } from './survey.ts'
 
@@ -42,12 +43,13 @@ export interface StartupParts {
 
 /** Makes the folders of a data directory; those of the journal are private, whatever the umask. */
 export async function makeFolders(folder: DataFolder): Promise<void> {
-  await mkdir(folder.dir, { recursive: true, mode: 0o755 })
-  for (const dir of [folder.journal, folder.archive]) await mkdir(dir, { recursive: true, mode: 0o700 })
+  makeFolder(folder.dir, 0o755)
+  for (const dir of [folder.journal, folder.archive]) makeFolder(dir, 0o700)
 }
 
 export async function startUp(parts: StartupParts): Promise<Started> {
   const { folder, disk, log, now, writable } = parts
+  prepareEngine()
   const degradations: Degradation[] = []
   if (writable) await removeTemporaries(folder, disk)
   const all = await listSegments(folder)

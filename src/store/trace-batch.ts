@@ -7,18 +7,19 @@
  * `lengths` those of its texts in UTF-16 units and then of all of them in bytes; `bytes` has the texts one behind the other, in
  * UTF-8. Absent is -1 or ''.
  */
+import type { DecidedBy } from '../domain/boot.ts'
 import type { TraceStep } from './boot-timeline.ts'
 
 export interface StepBatch {
-  /** at, kind (0 TFTP, 1 HTTP, 2 HTTP that joins), size, sent, duration, system */
+  /** at, kind (0 TFTP, 1 HTTP, 2 HTTP that joins), size, sent, duration, system, record that decided */
   readonly numbers: Float64Array<ArrayBuffer>
-  /** of MAC, IP, name, outcome, detail, profile; and the bytes of all six */
+  /** of MAC, IP, name, outcome, detail, profile, decided by, decided profile where another was served; and the bytes of all */
   readonly lengths: Uint32Array<ArrayBuffer>
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 
-const numbersPerStep = 6
-const textsPerStep = 6
+const numbersPerStep = 7
+const textsPerStep = 8
 const lengthsPerStep = textsPerStep + 1
 const absent = -1
 
@@ -58,6 +59,7 @@ export class StepBatchWriter {
     numbers[n + 3] = step.sentBytes
     numbers[n + 4] = step.durationMs
     numbers[n + 5] = step.systemId ?? absent
+    numbers[n + 6] = step.decision?.seq ?? absent
     const l = this.#count * lengthsPerStep
     const text =
       this.#measured(l, step.mac ?? '') +
@@ -65,7 +67,9 @@ export class StepBatchWriter {
       this.#measured(l + 2, step.name) +
       this.#measured(l + 3, step.outcome) +
       this.#measured(l + 4, step.detail) +
-      this.#measured(l + 5, step.profile ?? '')
+      this.#measured(l + 5, step.profile ?? '') +
+      this.#measured(l + 6, step.decision?.by ?? '') +
+      this.#measured(l + 7, step.decision?.instead ?? '')
     const written = this.#bytes.write(text, this.#used)
     this.#lengths[l + textsPerStep] = written
     this.#used += written
@@ -120,6 +124,8 @@ export function readBatch({ numbers, lengths, bytes }: StepBatch): TraceStep[] {
     const outcome = next(3)
     const detail = next(4)
     const profile = next(5)
+    const by = next(6)
+    const instead = next(7)
     steps.push({
       at: number(0),
       mac: mac || undefined,
@@ -133,6 +139,7 @@ export function readBatch({ numbers, lengths, bytes }: StepBatch): TraceStep[] {
       detail,
       profile: profile || undefined,
       systemId: systemId === absent ? undefined : systemId,
+      ...(by ? { decision: { by: by as DecidedBy, instead, seq: number(6) } } : {}),
       ...(kind === 2 ? { joins: true } : {}),
     })
   }

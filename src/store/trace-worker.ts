@@ -8,7 +8,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { createBootLog } from './boot-log.ts'
-import { createBootTables, createTraceSchema, traceSchemaVersion } from './boot-tables.ts'
+import { createBootTables, createTraceSchema, traceSchemaVersion, upgradeTraceSchema } from './boot-tables.ts'
 import type { Boot, BootQuery } from './boot-timeline.ts'
 import { reasonOf } from './disk.ts'
 import { fileTime } from './folder.ts'
@@ -37,7 +37,7 @@ async function openTraceFile(path: string, warn: (text: string) => void): Promis
       const database = await openDatabase(readFileSync(path))
       const version = database.get('PRAGMA user_version')?.[0]
       const check = database.get('PRAGMA quick_check')?.[0]
-      if (version === traceSchemaVersion && check === 'ok') return database
+      if (check === 'ok' && upgradeTraceSchema(database, version)) return database
       database.close()
       throw new Error(check === 'ok' ? `its schema is ${version}, not ${traceSchemaVersion}` : String(check))
     } catch (error) {

@@ -22,6 +22,8 @@ export interface Trace {
   step(step: TraceStep): void
   /** Newest first, at most `limit`. Rejects (`unavailable`) with the line of `faults` where the worker gives no answer. */
   boots(query: BootQuery): Promise<readonly Boot[]>
+  /** Calls `listener` when boots have changed, about once a second at most, until the returned function is called. */
+  onChange(listener: () => void): () => void
   /** Steps that were dropped since start. */
   dropped(): number
   /** Why there is no timeline at the moment, one line; empty: there is. */
@@ -72,6 +74,7 @@ export function openTrace(options: TraceOptions): Trace {
   let questions = 0
   let closed = false
   const asked = new Map<number, Question>()
+  const listeners = new Set<() => void>()
   let onClosed: (() => void) | undefined
 
   const fault = (reason = 'it is being closed'): string => `the boot timeline is not available: ${reason}`
@@ -110,6 +113,7 @@ export function openTrace(options: TraceOptions): Trace {
         break
       case 'taken':
         underWay -= message.count
+        for (const listener of listeners) listener()
         break
       case 'boots':
         asked.get(message.id)?.resolve(message.boots)
@@ -192,6 +196,10 @@ export function openTrace(options: TraceOptions): Trace {
         if (going) asked.set(questions, { resolve, reject })
         else reject(unavailable())
       })
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
     },
     dropped: () => dropped,
     faults: () => (why === undefined ? [] : [fault(why)]),

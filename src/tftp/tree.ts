@@ -37,7 +37,10 @@ export function createTree(options: TreeOptions): Resolve {
     const asked = macOfPath(name)
     if (asked !== undefined) return answer({ kind: 'mac', mac: asked, ip: ip4Of(from) }, from)
     const path = cleanPath(name)
-    if (path === undefined) return refuse(errorAccessViolation, 'the name leads out of the TFTP root')
+    if (path === undefined) {
+      const why = name.includes('\0') ? 'the name holds a NUL' : 'the name leads out of the TFTP root'
+      return refuse(errorAccessViolation, why)
+    }
     if (path === '') return refuse(errorNotFound, 'no file is named')
     const config = configName(path)
     if (config === undefined) return { kind: 'file', path }
@@ -123,5 +126,5 @@ function ip4Of({ address }: Requester): Ip4 | undefined {
 function unownedText(name: string): string {
   return uuid.test(name)
     ? `no system has the UUID ${name}`
-    : `no system has an address that begins with the digits ${name}`
+    : `no system can have the address ${name}: it has not 2 to 4 whole octets`
 }

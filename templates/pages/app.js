@@ -9,6 +9,8 @@
 ;(() => {
   /** Longest that a burst of changes is gathered before the page is fetched. */
   const gatherMs = 400
+  /** As above, of boots, which change all the time in a large lab. */
+  const gatherBootsMs = 2000
   /** Ages are brought up to date this often. */
   const ageMs = 10_000
   const copiedMs = 1_200
@@ -23,7 +25,7 @@
     new Map(
       kinds.flatMap((kind) => [...root.querySelectorAll(`[data-${kind}]`)].map((part) => [part.dataset[kind], part])),
     )
-  const rowsOf = (map) => [...map.keys()].filter((key) => key.startsWith('system-'))
+  const rowsOf = (map) => [...map.keys()].filter((key) => /^(system|boot)-/.test(key))
   /** Text and links decide whether a part differs; ages alone do not, they are counted here. */
   const essence = (part) => {
     const copy = part.cloneNode(true)
@@ -34,6 +36,7 @@
   }
 
   let gathering
+  let gatheredAt = 0
   let fetching = false
   let again = false
   /** Whether the parts that change only at the end (`data-end`) are to be swapped too. */
@@ -60,6 +63,7 @@
         if (whole) ended = false
         const icon = answer.headers.get('x-page-icon')
         if (icon) document.querySelector('link[rel="icon"]').href = icon
+        expect(answer.headers.get('x-page-due'))
         swap(text, answer.headers.get('x-page-title'), whole ? ['live', 'end'] : ['live'])
       }
     } catch {
@@ -72,9 +76,18 @@
       }
     }
   }
-  const gather = () => {
-    if (document.hidden) return
-    gathering ??= setTimeout(refresh, gatherMs)
+  const gather = (ms = gatherMs) => {
+    const at = Date.now() + ms
+    if (document.hidden || (gathering !== undefined && gatheredAt <= at)) return
+    clearTimeout(gathering)
+    gatheredAt = at
+    gathering = setTimeout(refresh, ms)
+  }
+  /** A machine that goes on saying nothing changes the page too: the server says when. */
+  let due
+  const expect = (ms) => {
+    clearTimeout(due)
+    if (ms) due = setTimeout(gather, Number(ms))
   }
 
   const swap = (html, title, kinds) => {
@@ -129,13 +142,15 @@
   let events
   const follow = () => {
     events?.close()
-    events = new EventSource(`/api/v1/events?after=${seq}`)
+    const boots = document.body.dataset.boots === undefined ? '' : '&boots'
+    events = new EventSource(`/api/v1/events?after=${seq}${boots}`)
     const changed = (event) => {
       if (event.lastEventId !== '') seq = event.lastEventId
       gather()
     }
     events.addEventListener('record', changed)
     events.addEventListener('reset', changed)
+    events.addEventListener('boots', () => gather(gatherBootsMs))
     let lost = false
     events.addEventListener('error', () => {
       lost = true
@@ -149,6 +164,7 @@
     })
   }
   if (seq !== undefined && window.EventSource) {
+    expect(document.body.dataset.due)
     if (!document.hidden) follow()
     // Browsers allow a server six connections in all: a page that nobody sees holds none.
     document.addEventListener('visibilitychange', () => {
@@ -286,7 +302,7 @@
   const aheadMs = Date.now() - Number(document.body.dataset.now)
   setInterval(() => {
     if (document.hidden) return
-    for (const time of document.querySelectorAll('main time')) {
+    for (const time of document.querySelectorAll('main time:not([data-offset])')) {
       const past = Date.now() - aheadMs - Date.parse(time.dateTime)
       if (!(past >= 1000)) continue
       const [name, ms] = units.find(([, each]) => past >= each)
@@ -316,7 +332,7 @@
   // Keys
 
   const keys = [
-    ['/', 'find a machine'],
+    ['/', 'find'],
     ['j', 'next row'],
     ['k', 'row before'],
     ['Enter', 'open the row'],

@@ -126,4 +126,26 @@ describe('a file that is saved', () => {
       assert.match(ran.stdout, /^<\?xml [\s\S]*<\/testsuites>\n$/, ran.stderr)
     })
   })
+
+  it('--junit in a folder that is none is refused before anything is asked for', async (t) => {
+    const dir = makeFolder(t)
+    writeFileSync(join(dir, 'file'), '')
+    symlinkSync(join(dir, 'nowhere', 'deep'), join(dir, 'lost'))
+    symlinkSync('new.xml', join(dir, 'dangling'))
+    const result = JSON.stringify({ runs: [], timedOut: false, passed: true })
+    await withDaemon(answering(200, 'application/json', result), async ({ socket, requests }) => {
+      const ask = (name: string) =>
+        run(['nexttest', 'a', 'smoke', '--wait', '--junit', join(dir, name), '--socket', socket])
+      for (const name of ['absent/j.xml', 'file/j.xml', 'lost']) {
+        const ran = await ask(name)
+        assert.deepEqual([ran.status, ran.stdout], [1, ''], name)
+        assert.match(ran.stderr, /^cannot write "[^"]+": [^\n]+\n$/)
+      }
+      assert.deepEqual(requests, [], 'the daemon was not asked')
+      for (const name of ['j.xml', 'dangling', 'j.xml']) {
+        const ran = await ask(name)
+        assert.match(readFileSync(join(dir, name), 'utf8'), /<\/testsuites>/, ran.stderr)
+      }
+    })
+  })
 })

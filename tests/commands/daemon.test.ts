@@ -77,7 +77,7 @@ test('status --transfers shows who fetched what and how it went', async () => {
   assert.equal('transfers' in (await m.call('status', {})).body, false)
 })
 
-test('history says who changed what when, oldest first, and keeps the name of what is gone', async () => {
+test('history says who changed what when, oldest first, by the names of then', async () => {
   m.store.at = '2026-11-23T08:01:56.400Z'
   await m.type('addsystem', { name: 'web01', addresses: ['10.0.0.1'] })
   await m.type('nextboot', { name: 'web01', profile: 'local' })
@@ -86,7 +86,7 @@ test('history says who changed what when, oldest first, and keeps the name of wh
   const head = '2026-11-23T08:01:56.400Z ann (socket)'
   assert.equal(
     (await m.type('history', { after: 1 })).stdout,
-    `${head} web01: added\n${head} db01: has 10.0.0.1\n${head} db01: next boot local\n` +
+    `${head} web01: added\n${head} web01: has 10.0.0.1\n${head} web01: next boot local\n` +
       `${head} web01: renamed to db01\n${head} db01: removed\n`,
   )
 })
@@ -100,6 +100,13 @@ test('history of one system shows its records only, the latest ones', async () =
   assert.deepEqual(
     (body['history'] as { changes: string[] }[]).map(({ changes }) => changes),
     [['b: next boot local']],
+  )
+  await m.type('nextboot', { name: '*', profile: 'local' })
+  const many = await m.call('history', { name: 'b', limit: 1 })
+  assert.deepEqual(
+    (many.body['history'] as { changes: string[] }[]).map(({ changes }) => changes),
+    [['b: next boot local']],
+    'of a record about many systems its own line alone',
   )
   assert.equal((await m.type('history', { name: 'nosuch' })).stderr, 'System nosuch not defined\n')
   assert.equal((await m.type('history', { limit: 0 })).exit, 2)

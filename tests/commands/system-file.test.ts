@@ -42,6 +42,7 @@ test('the client reads the file or standard input and sends the systems', async 
       assert.equal(path, 'hosts')
       return bytes
     },
+    refuseUnwritable: () => {},
     writeFile: async () => {},
     readStandardInput: async () => bytes,
   }

@@ -9,7 +9,8 @@ import { after, before, describe, test } from 'node:test'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { launchBrowser, noBrowser } from '../harness/browser.ts'
 import { fillLab, type Lab } from '../harness/lab.ts'
-import { fillSite, openSite, type Site, serveSite } from '../harness/site.ts'
+import { until } from '../harness/process.ts'
+import { bootOf, fillSite, openSite, type Site, serveSite } from '../harness/site.ts'
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
@@ -100,6 +101,15 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     empty: `${emptyUrl}/`,
     'a machine': `/system/${id}/`,
     'a machine with the longest name': `/system/${site.store.queries.findSystem('x'.repeat(255))?.id}/`,
+    boots: '/boots',
+    'boots, grouped and sorted': '/boots?group=outcome&sort=-took&q=rack1',
+    'boots of no system': '/boots?outcome=unknown',
+    'no boot fits': '/boots?q=nothing-has-this',
+    'a boot that broke off': `/boots/${site.boots[1]?.id}`,
+    'a boot of an unknown machine': `/boots/${site.boots[3]?.id}`,
+    setup: '/setup',
+    'no boots yet': `${emptyUrl}/boots`,
+    'setup of an empty server': `${emptyUrl}/setup`,
     login: '/login/',
     'not found': '/system/999999/',
     ...labPaths(),
@@ -125,9 +135,22 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     'no queue': `${emptyUrl}/queue`,
   })
 
-  test('every link of the pages of results leads somewhere, without scripts too', async () => {
+  for (const [what, least, startsOf] of [
+    ['results', 100, () => ({ at: labUrl, starts: Object.values(labPaths()) })],
+    ['machines, boots and setting up', 100, () => ({ at: url, starts: [`${url}/boots`, `${url}/setup`, `${url}/`] })],
+    ['an empty server', 10, () => ({ at: emptyUrl, starts: [`${emptyUrl}/`] })],
+  ] as const) {
+    test(`every link of the pages of ${what} leads somewhere, without scripts too`, async () => {
+      const { at, starts } = startsOf()
+      const seen = await crawl(at, starts)
+      assert.ok(seen.size >= least, `${seen.size} pages`)
+    })
+  }
+
+  /** Follows the links below `at`, breadth first; each has to lead somewhere, and each anchor to a place of its page. */
+  async function crawl(at: string, starts: readonly string[]): Promise<ReadonlySet<string>> {
     const seen = new Set<string>()
-    const waiting = Object.values(labPaths()).filter((path) => path.startsWith(labUrl))
+    const waiting = starts.filter((path) => path.startsWith(at))
     const crawledMax = 400
     for (let path = waiting.shift(); path !== undefined && seen.size < crawledMax; path = waiting.shift()) {
       if (seen.has(path)) continue
@@ -138,11 +161,14 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
       const text = await response.text()
       for (const [, href = ''] of text.matchAll(/<a [^>]*href="([^"#]+)[^"]*"/g)) {
         const next = new URL(href.replaceAll('&amp;', '&'), path)
-        if (next.origin === labUrl && !seen.has(next.href)) waiting.push(next.href)
+        if (next.origin === at && !seen.has(next.href)) waiting.push(next.href)
+      }
+      for (const [, place = ''] of text.matchAll(/<a [^>]*href="#([^"]+)"/g)) {
+        assert.ok(text.includes(`id="${place}"`), `${path}#${place}`)
       }
     }
-    assert.ok(seen.size > 100, `${seen.size} pages`)
-  })
+    return seen
+  }
 
   test('n walks through the errors of a log, and a link of a line leads to it', async () => {
     await using page = await open(`${labUrl}/test/${lab.failingRun}/`)
@@ -189,6 +215,12 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     const row = page.locator(`[data-live="system-1"]`)
     await row.evaluate((element) => element.setAttribute('data-same', 'yes'))
     await page.mouse.wheel(0, 40)
+    // Scrolling takes a moment; what moves after it is the page's doing.
+    await until(
+      async () => ((await page.evaluate<number>('scrollY')) === 40 ? true : undefined),
+      5000,
+      () => 'no scroll',
+    )
     const top = await row.evaluate((element) => element.getBoundingClientRect().top)
     await site.call('nextboot', { name: 'rack1-node1', profile: 'memtest' })
     await row.getByText('memtest').waitFor()
@@ -203,6 +235,43 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.getByText('rack1-node1-bis').waitFor()
     await site.call('delsystem', { name: 'rack1-node1-bis' })
     await page.locator('#live').getByText('1 gone: show').waitFor()
+  })
+
+  test('boots show as they happen: a row changes in place, a new one waits behind a bar', async () => {
+    const newest = bootOf({ mac: '52:54:00:ff:00:08', ip: '10.0.9.208' }, 500, ['pxelinux.0', 'ldlinux.c32'])
+    site.boots.unshift(newest)
+    await using page = await open('/boots')
+    const row = page.locator(`[data-live="boot-${newest.id}"]`)
+    await row.getByText('booting').waitFor()
+    await row.evaluate((element) => element.setAttribute('data-same', 'yes'))
+    const place = site.boots.indexOf(newest)
+    const report = { ...newest.steps[1], name: '/localboot/', at: Date.now() }
+    site.boots[place] = { ...newest, endedMs: Date.now(), steps: [...newest.steps, report] }
+    site.booted()
+    await row.getByText('reported').waitFor()
+    assert.equal(await row.getAttribute('data-same'), 'yes')
+    site.boots.unshift(bootOf({ mac: '52:54:00:ff:00:09', ip: '10.0.9.209' }, 500, ['pxelinux.0']))
+    site.booted()
+    await page.locator('#live a').getByText('1 new: show').click()
+    await page.locator('[data-rows]').getByText('52:54:00:ff:00:09').waitFor()
+  })
+
+  test('Setup: the lines for DHCP copy with a click, and open without scripts', async () => {
+    await using page = await open('/setup', { permissions: ['clipboard-read', 'clipboard-write'] })
+    await page.getByText('ISC dhcpd').click()
+    await page.locator('pre code').nth(1).click()
+    assert.match(await page.evaluate<string>(clipboard), /^option arch code 93.*filename "pxelinux\.0"; \}$/s)
+    await using plain = await open('/setup', { javaScriptEnabled: false })
+    await plain.getByText('Kea').click()
+    await plain.getByText('"client-classes"').waitFor()
+    await plain.getByRole('link', { name: 'Boots', exact: true }).first().click()
+    await plain.selectOption('#boots-outcome', 'unknown')
+    await plain.selectOption('#boots-group', 'outcome')
+    await plain.getByRole('button', { name: 'Show' }).click()
+    assert.match(plain.url(), /\/boots\?q=&outcome=unknown&group=outcome/)
+    await plain.locator('[data-rows]').getByText('52:54:00:ff:00:02').waitFor()
+    await plain.locator('.whole').first().click()
+    await plain.getByText('Request by request').waitFor()
   })
 
   test('what is being typed survives a change of the machine', async () => {

@@ -72,6 +72,39 @@ test('SIGTERM and SIGINT end it with status 0 and the socket is gone', async (t)
   }
 })
 
+test('a standard output that nobody reads, or that is full, ends no daemon', async (t) => {
+  for (const kind of ['unread', 'full']) {
+    const socket = join(makeFolder(t), 'p.sock')
+    const flags = ['--data-dir', makeFolder(t), '--socket', socket, '--tftp', 'off', '--http', 'off']
+    const shell = kind === 'full' ? ['sh', '-c', 'exec "$@" > /dev/full', 'sh'] : []
+    const daemon = start([...shell, executable, 'serve', ...flags])
+    t.after(() => daemon.child.kill('SIGKILL'))
+    if (kind === 'unread') daemon.child.stdout.destroy()
+    const said = () => (/ready line/.test(daemon.written.stderr) || !daemon.alive() ? true : undefined)
+    await until(said, 20_000, () => daemon.written.stderr)
+    const added = await runExecutable(['addsystem', 'a', '52:54:00:12:34:56', '--socket', socket])
+    assert.equal(added.status, 0, `${kind}: ${added.stderr}${daemon.written.stderr}`)
+    assert.equal((await daemon.end('SIGTERM')).status, 0)
+  }
+})
+
+test('a data directory in a place that takes no folders is refused at once, in one line', {
+  timeout: 20_000,
+}, async () => {
+  const flags = ['--tftp', 'off', '--http', 'off']
+  const { status, line } = await refused([
+    '--data-dir',
+    '/proc/pxemngr/deeper',
+    '--socket',
+    '/tmp/unused.sock',
+    ...flags,
+  ])
+  assert.equal(status, 1)
+  assert.match(line, /^data-dir \/proc\/pxemngr\/deeper: no folder can be made there$/)
+  const restored = await runExecutable(['repair', '--data-dir', '/proc/pxemngr'])
+  assert.equal(restored.status, 1)
+})
+
 test('a request under way is finished before the stop, one that never ends does not hold it up', async (t) => {
   const daemon = await started(t)
   const idle = createSocket('udp4')
@@ -413,6 +446,36 @@ test('a folder that cannot be read is one line that names it, exit 1', async (t)
   ])
   assert.equal(profiles.status, 1)
   assert.ok(profiles.line.includes(join(dir, 'file')), profiles.line)
+})
+
+test('folders that are gone while it runs: status and commands say which, in one line, and machines boot local', async (t) => {
+  const daemon = await started(t)
+  const [profiles, tests] = [join(daemon.dataDir, 'profiles'), join(daemon.dataDir, 'tests')]
+  writeFileSync(join(profiles, 'install.prof'), 'default x\n')
+  await daemon.must('syncbootnames')
+  await daemon.must('addsystem', 'one', '52:54:00:12:34:56')
+  await daemon.must('nextboot', 'one', 'install')
+  rmSync(profiles, { recursive: true })
+  rmSync(tests, { recursive: true })
+  writeFileSync(tests, '')
+  const lines = [
+    `the profile folder ${profiles} cannot be read: it is not there`,
+    `the test folder ${tests} cannot be read: it is no folder`,
+  ]
+  const status = await daemon.run(['status'])
+  assert.equal(status.status, 1)
+  assert.deepEqual(status.stdout.match(/(?<=Degraded: ).*/g), [`${lines[0]}: machines boot local`, lines[1]])
+  for (const [at, name] of ['syncbootnames', 'synctestnames'].entries()) {
+    const { status: exit, stderr } = await daemon.run([name])
+    assert.deepEqual([exit, stderr], [1, `${lines[at]}\n`])
+  }
+  assert.match(
+    (await daemon.run(['nextboot', 'one', 'local'])).stderr,
+    /^Boot name local has no file local\.prof any more/,
+  )
+  const read = await readSmall(daemon.tftpPort, 'pxelinux.cfg/01-52-54-00-12-34-56')
+  assert.match('text' in read ? read.text : read.message, /LOCALBOOT 0/)
+  for (const path of ['/', '/system/1/']) assert.equal((await ask(daemon, path)).status, 200)
 })
 
 test('NODE_OPTIONS of the caller do not reach it', async (t) => {

@@ -22,6 +22,7 @@ import { type RunningDaemon, runExecutable, serve } from '../harness/executable.
 import { type FailingDisk, failingDisk, noFaults } from '../harness/faults.ts'
 import { makeFolder } from '../harness/folder.ts'
 import { makeReadOnly, mountTmpfs, noMounts } from '../harness/mount.ts'
+import { until } from '../harness/process.ts'
 
 async function started(t: TestContext, options: Parameters<typeof serve>[0]): Promise<RunningDaemon> {
   const daemon = await serve(options)
@@ -169,6 +170,9 @@ test('a flipped byte refuses the start with file, line and the repair command; r
 
   const dry = await runExecutable(['repair', '--dry-run', '--data-dir', dataDir])
   assert.equal(dry.status, 1, dry.stderr)
+  const asJson = await runExecutable(['--json', 'repair', '--dry-run', '--data-dir', dataDir])
+  assert.equal(asJson.status, 1, asJson.stderr)
+  assert.deepEqual(JSON.parse(asJson.stdout), { lines: dry.stdout.trimEnd().split('\n'), lostAcknowledged: true })
   assert.deepEqual(readFileSync(segment), before, '--dry-run changes nothing')
   const repaired = await runExecutable(['repair', '--data-dir', dataDir])
   assert.equal(repaired.status, 1, 'acknowledged records are lost')
@@ -372,6 +376,34 @@ test('a data directory that cannot be written is refused in one line that names 
   assert.ok(refused.stderr.includes(join(mount, 'data')), refused.stderr)
 })
 
+test('a results folder that cannot be written any more: uploads are refused with the reason, and status says so', {
+  skip: noMounts,
+}, async (t) => {
+  const results = mountTmpfs(t, '8m')
+  const daemon = await started(t, { flags: ['--results-dir', results] })
+  writeFileSync(join(daemon.dataDir, 'tests', 'smoke.test'), 'true\n')
+  await daemon.must('addsystem', 'one', mac(1))
+  await daemon.must('nexttest', 'one', 'smoke')
+  const upload = () => {
+    const body = new FormData()
+    body.set('file', new Blob(['I: all is well\n']), 'out')
+    return fetch(`${daemon.url}/upload/1/`, { method: 'POST', body })
+  }
+  makeReadOnly(results)
+  const refused = await until(
+    async () => {
+      const answer = await upload()
+      return answer.status === 507 ? answer.text() : undefined
+    },
+    5_000,
+    () => daemon.log(),
+  )
+  assert.equal(refused, `the folder ${results} cannot be written: the file system is read-only: no results are taken`)
+  const { status, stdout } = await daemon.run(['status'])
+  assert.equal(status, 1)
+  assert.ok(stdout.includes(`Degraded: ${refused}`), stdout)
+})
+
 test('a backup restores into an empty data directory, and never over one that is in use', async (t) => {
   const daemon = await started(t, {})
   await daemon.must('addsystem', 'one', mac(1), '10.3')
@@ -424,8 +456,9 @@ test('a backup and a copy of the folders that help names bring all back, logs of
   for (const folder of ['profiles', 'tests', 'tftpboot', 'results']) {
     cpSync(join(daemon.dataDir, folder), join(dataDir, folder), { recursive: true })
   }
-  const restored = await runExecutable(['restore', file, '--data-dir', dataDir])
+  const restored = await runExecutable(['--json', 'restore', file, '--data-dir', dataDir])
   assert.equal(restored.status, 0, restored.stderr)
+  assert.deepEqual(Object.keys(JSON.parse(restored.stdout) as object), ['records'])
   const again = await started(t, { dataDir })
   assert.equal(await again.must('log', '1'), 'I: all is well\n')
   assert.equal(await again.must('show', '1'), await daemon.must('show', '1'))

@@ -11,6 +11,7 @@ import { after, before, test } from 'node:test'
 import { ask, call } from '../harness/api.ts'
 import { type RunningDaemon, serve } from '../harness/executable.ts'
 import { until } from '../harness/process.ts'
+import { boundary, formOf } from '../harness/upload-client.ts'
 
 const machines = 500
 /** A busy machine does each of these in well under this. */
@@ -176,6 +177,57 @@ test('on kept connections the next request says that the answer arrived: three r
   )
   agent.destroy()
   await untilSent([...runs.values()].flat())
+})
+
+test('a result on the connection of its hand-out: sent and uploaded, in this order; a refused one leaves it sent', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const exchange = (path: string, body?: Buffer): Promise<{ status: number; upload: string }> =>
+    new Promise((resolve, reject) => {
+      const headers = {
+        'content-type': `multipart/form-data; boundary=${boundary}`,
+        'content-length': body?.length ?? 0,
+      }
+      const asked = httpRequest(
+        `${daemon.url}${path}`,
+        { agent, method: body ? 'POST' : 'GET', ...(body ? { headers } : {}) },
+        (answer) => {
+          answer.resume()
+          const upload = String(answer.headers['x-pxemngr-upload'] ?? '')
+          answer.on('end', () => resolve({ status: answer.statusCode ?? 0, upload: upload.replace(daemon.url, '') }))
+        },
+      )
+      asked.on('error', reject)
+      asked.end(body)
+    })
+  const runs = await requestRuns('m7', 3)
+  const mac = macOf(7)
+  for (const [at, body, status] of [
+    [0, formOf('I: at once\n'), 200],
+    [1, Buffer.from('no form'), 400],
+    // Its first byte alone would be small; this is more than is held in memory.
+    [2, formOf('I: large\n'.repeat(10_000)), 200],
+  ] as const) {
+    const { upload } = await exchange(`/nexttest/${mac}/`)
+    assert.match(upload, new RegExp(`^/upload/${runs[at]}/`))
+    assert.equal((await exchange(upload, body)).status, status)
+    await until(
+      async () => ((await stateOf(runs[at] ?? 0)) === (status === 200 ? 'done' : 'sent') ? true : undefined),
+      patienceMs,
+      () => `run ${runs[at]}`,
+    )
+    const { json } = await call(daemon.ready.socket, 'show', { run: runs[at] })
+    assert.ok((json as { sent: string | null }).sent, 'when it was sent is known')
+    const { json: told } = await call(daemon.ready.socket, 'history', { name: 'm7' })
+    const changes = JSON.stringify(told)
+    const own = [...changes.matchAll(new RegExp(`[^"]*run ${runs[at]}\\b[^"]*`, 'g'))].map(([text]) => text)
+    assert.equal(own.filter((text) => /sent/.test(text)).length, 1, own.join('; '))
+    const [sent, uploaded] = [
+      own.findIndex((text) => /sent/.test(text)),
+      own.findIndex((text) => /upload|pass/.test(text)),
+    ]
+    assert.equal(uploaded > sent, status === 200, own.join('; '))
+  }
+  agent.destroy()
 })
 
 test('one machine of two names, sixty askers at once: the runs of both, each once, the rest waits', async () => {

@@ -6,12 +6,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { executable, type RunningDaemon, serve } from '../harness/executable.ts'
 import { until as untilFound } from '../harness/process.ts'
+import { openPeer, read } from '../harness/tftp-server.ts'
 
 /** A busy machine does each of these in well under this. */
 const untilMs = 20_000
@@ -378,6 +379,22 @@ describe('verdicts, deadlines, retries', () => {
     })
   }
 
+  test('a boot by GRUB loses the run that was sent; a person who looks at its configuration does not', async (t) => {
+    mkdirSync(join(daemon.dataDir, 'tftpboot', 'grub'), { recursive: true })
+    writeFileSync(join(daemon.dataDir, 'tftpboot', 'grub', 'grub.cfg'), 'set timeout=1\n')
+    const path = '/boot/grub/grub.cfg'
+    for (const agent of ['GRUB 2.06', 'tftp']) {
+      await request('smoke')
+      const run = await fetchRun()
+      assert.equal((await get(path, { headers: { 'user-agent': 'Mozilla/5.0' } })).status, 200)
+      assert.equal((await show(run)).state, 'sent')
+      if (agent === 'tftp')
+        assert.equal((await read(await openPeer(t), daemon.tftpPort, 'grub/grub.cfg')).bytes.length, 14)
+      else await get(path, { headers: { 'user-agent': agent } })
+      await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+    }
+  })
+
   test('three lost in a row make a system sick; a conclusive run heals it', async () => {
     for (let each = 0; each < 3; each++) {
       const [run = 0] = await request('short')
@@ -478,6 +495,52 @@ describe('verdicts, deadlines, retries', () => {
       const lost = await seen(2)
       assert.deepEqual([lost.reason, lost.version, lost.counts], ['silent', 'zz', { info: 1, warning: 0, error: 2 }])
       assert.equal(await again.must('log', '2'), body)
+    } finally {
+      await again?.close()
+      await other.close()
+    }
+  })
+
+  test('what a run had sent stays counted when it is cancelled, by number or by system, also after a restart', async () => {
+    const other = await serve()
+    let again: RunningDaemon | undefined
+    try {
+      writeFileSync(join(other.dataDir, 'tests', 'long.test'), 'echo\n')
+      await other.must('synctestnames')
+      await other.must('addsystem', 'm', '127.0.0.1')
+      await other.must('nexttest', 'm', 'long', 'long', 'long', 'long')
+      const body = 'I: a\nW: w\nE: b\nV: zz\n'
+      const send = (run: number, text: string, from = 0) =>
+        fetch(`${other.url}/progress/${run}/`, {
+          method: 'POST',
+          headers: { 'content-range': `bytes ${from}-${from + text.length - 1}/*` },
+          body: text,
+        })
+      for (const run of [1, 2, 3]) {
+        await fetch(`${other.url}/nexttest/`).then((answer) => answer.text())
+        if (run < 3) assert.equal((await send(run, body)).status, 200)
+      }
+      // Named twice and together with one that cannot be: nothing changes, and the counts of the page go on.
+      assert.equal((await other.run(['cancel', '1', '1', '99'])).status, 1)
+      const seen = async (from: RunningDaemon, run: number) => (await from.json('show', String(run))) as Run
+      assert.deepEqual((await seen(other, 1)).counts, { info: 1, warning: 1, error: 1 })
+      await other.must('cancel', '1', '1')
+      await other.must('cancel', 'm')
+      const counts = { info: 1, warning: 1, error: 1 }
+      const check = async (from: RunningDaemon) => {
+        for (const run of [1, 2]) {
+          const now = await seen(from, run)
+          assert.deepEqual([now.state, now.verdict, now.version, now.counts], ['cancelled', null, 'zz', counts])
+          assert.equal(await from.must('log', String(run)), body)
+        }
+        assert.deepEqual((await seen(from, 3)).counts, { info: 0, warning: 0, error: 0 })
+        assert.equal((await seen(from, 4)).state, 'cancelled')
+      }
+      await check(other)
+      assert.equal((await send(1, 'E: late\n', body.length)).status, 409)
+      await other.kill()
+      again = await serve({ dataDir: other.dataDir })
+      await check(again)
     } finally {
       await again?.close()
       await other.close()
@@ -687,6 +750,31 @@ describe('commands', () => {
       }
     })
   }
+
+  test('a version without a result is not listed, until it has one; a kept one stays', async () => {
+    const listed = async () =>
+      ((await daemon.json('versions')) as { versions: { name: string }[] }).versions.map(({ name }) => name)
+    const pages = async (version: string) =>
+      (await Promise.all(['/versions', '/matrix', '/'].map((path) => get(path)))).filter(({ text }) =>
+        text.includes(version),
+      ).length
+    await daemon.must('nexttest', system, 'smoke', '@all', '--version', 'cancelled-1')
+    assert.ok((await listed()).includes('cancelled-1'), 'it may still have one')
+    await daemon.must('cancel', system)
+    assert.ok(!(await listed()).includes('cancelled-1'))
+    assert.equal(await pages('cancelled-1'), 0)
+    assert.match(await daemon.must('results', '--version', 'cancelled-1', '--verdict', 'missing'), /smoke/)
+    await request('smoke')
+    await upload(await fetchRun(), 'V: back-1\nI: x\n')
+    assert.ok((await listed()).includes('back-1'))
+    assert.ok((await pages('back-1')) >= 2)
+    await daemon.must('delsystem', system)
+    assert.ok(!(await listed()).includes('back-1'))
+    assert.equal(await pages('back-1'), 0)
+    await daemon.must('keep', 'back-1')
+    assert.ok((await listed()).includes('back-1'))
+    await daemon.must('addsystem', system, '127.0.0.1')
+  })
 
   test('a suite without a test is nothing to ask for: exit 1, one line, nothing requested', async () => {
     writeFileSync(join(daemon.dataDir, 'tests', 'empty.suite'), '# later\n')

@@ -82,6 +82,19 @@ test('kernels that come over HTTP are steps of the boot, as those of TFTP are', 
   for (const { at } of boot?.steps ?? []) assert.ok(at >= before - 1 && at <= Date.now())
   const page = await ask({ url: daemon.url }, '/system/1/', { headers: { accept: 'text/html' } })
   assert.match(page.text, /\/boot\/vmlinuz[\s\S]{0,400}2\.9 MiB/)
+
+  // The boot's own page says why it got that: the record that decided, which is known here by its number.
+  const listed = await ask({ url: daemon.url }, '/boots?format=json')
+  const [row] = (listed.json as { boots: Record<string, unknown>[] }).boots
+  const { history } = (await daemon.json('history', 'node1')) as { history: { seq: number; changes: string[] }[] }
+  const decided = history.find(({ changes }) => changes.some((change) => change.includes('next boot install')))
+  assert.deepEqual(
+    [row?.['machine'], row?.['profile'], row?.['decided_by'], row?.['record'], row?.['reached']],
+    ['node1', 'install', 'mac', decided?.seq, 'kernel'],
+  )
+  const own = await ask({ url: daemon.url }, `/boots/${row?.['id']}`, { headers: { accept: 'text/html' } })
+  assert.match(own.text, /its MAC is that of node1[\s\S]*?\(record \d+\)/)
+  assert.match(own.text, /\/boot\/preseed\.cfg/)
 })
 
 test('a kernel that was cut off is a step that says how far it came', async (t) => {

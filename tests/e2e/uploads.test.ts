@@ -127,6 +127,33 @@ async function stillBoots(site: Site): Promise<void> {
   assert.match(JSON.stringify(await readSmall(site.daemon.tftpPort, configuration)), /localboot/i)
 }
 
+test('uploads that an older version left beside the logs are removed at start', async () => {
+  const first = await siteOf(await serve())
+  const { dataDir } = first.daemon
+  let again: RunningDaemon | undefined
+  try {
+    const [run = 0] = await first.request(1)
+    assert.equal((await send(first, run, 'I: kept\n'))?.text, 'uploaded')
+    await first.daemon.stop()
+    const left = [join(dataDir, 'results', `${run}.0123456789ab.tmp`), join(dataDir, 'results', '99.0123456789ab.tmp')]
+    for (const folder of left) {
+      mkdirSync(folder)
+      writeFileSync(join(folder, 'log'), 'half')
+    }
+    again = await serve({ dataDir })
+    await until(
+      () => (left.some((folder) => existsSync(folder)) ? undefined : true),
+      10_000,
+      () => `${left.join()} are still there`,
+    )
+    assert.equal(await again.must('log', String(run)), 'I: kept\n')
+    assert.match(again.log(), /older version left/)
+  } finally {
+    await again?.close()
+    await first.daemon.close()
+  }
+})
+
 describe('limits', () => {
   let site: Site
   before(async () => {

@@ -2,7 +2,8 @@
  * A lab's worth of results to look at: machines, tests and versions with regressions, flaky tests, a machine that breaks,
  * a suite that was not run to its end, and what hurts (long names, Latin-1, control characters). Always the same.
  */
-import { writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Actor } from '../../src/domain/event.ts'
 import { createResultReader } from '../../src/domain/result/reader.ts'
@@ -84,8 +85,11 @@ export async function fillLab(site: Management, size: LabSize, nowMs = Date.now(
   )
   const names = Array.from({ length: size.tests }, (_, at) => testNames[at % testNames.length] ?? `test-${at}`)
   const versions = Array.from({ length: size.versions }, (_, at) => `4.${1 + Math.floor(at / 4)}-rc${1 + (at % 4)}`)
-  for (const name of names)
-    writeFileSync(join(site.testsDir, `${name}.test`), `#!/bin/sh\n# pxemngr: timeout=30m tags=burnin\necho ${name}\n`)
+  mkdirSync(join(site.resultsDir, 'scripts'))
+  for (const name of names) {
+    writeFileSync(join(site.testsDir, `${name}.test`), scriptOf(name))
+    writeFileSync(join(site.resultsDir, 'scripts', hashOf(name)), scriptOf(name))
+  }
   writeFileSync(join(site.testsDir, 'wait.test'), 'sleep 5\n')
   store.at = new Date(nowMs - (size.versions + 1) * dayMs).toISOString()
   await site.daemon.tests.sync()
@@ -137,7 +141,7 @@ export async function fillLab(site: Management, size: LabSize, nowMs = Date.now(
     }
     const run = request(ids[0] ?? 1)
     for (const system of ids.slice(1, 6)) request(system)
-    send(tx, run)
+    send(tx, run, names[0] ?? '')
     tx.emit({
       type: 'system.sick',
       system: ids[3] ?? 1,
@@ -186,7 +190,7 @@ function requestRun(
   const run = tx.nextId('run')
   tx.emit({ type: 'run.requested', run, system, test, attempt: 1, group: run, version })
   if (outcome === 'infra' || outcome === 'lost') return run
-  send(tx, run)
+  send(tx, run, name)
   return run
 }
 
@@ -218,8 +222,17 @@ function logText(name: string, version: string, outcome: Outcome, value: number,
   return Buffer.from(lines.join('\n'), 'latin1')
 }
 
+/** Its file: what machines get and what the hash of a run is of. */
+function scriptOf(name: string): string {
+  return `#!/bin/sh\n# pxemngr: timeout=30m tags=burnin\necho ${name}\n`
+}
+
+function hashOf(name: string): string {
+  return createHash('sha256').update(scriptOf(name)).digest('hex')
+}
+
 /** As a machine gets it. */
-function send(tx: Transaction, run: number): void {
+function send(tx: Transaction, run: number, name: string): void {
   const times = { timeoutMs: 1_800_000, graceMs: 300_000 }
-  tx.emit({ type: 'run.sent', run, hash: '0'.repeat(64), mac: null, ip: '10.0.0.1', boot: tx.at, ...times, retries: 0 })
+  tx.emit({ type: 'run.sent', run, hash: hashOf(name), mac: null, ip: '10.0.0.1', boot: tx.at, ...times, retries: 0 })
 }

@@ -82,6 +82,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       names: () => [...files.keys()],
       refusal: () => undefined,
       refused: () => [],
+      folderFault: () => undefined,
     },
     listeners: { tftp: ['127.0.0.1:69'], http: ['127.0.0.1:8000'], socket: '/run/pxemngr.sock' },
     loaders: ['pxelinux.0'],
@@ -91,6 +92,15 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     notices: () => [],
     transfers: () => ({ active: 0, recent: [] }),
     boots: async () => [],
+    onBoots: () => () => {},
+    premises: () => ({
+      folders: ['data-dir', 'profiles-dir', 'tests-dir', 'results-dir', 'tftp-root'].map((key) => ({
+        key,
+        path: `/var/lib/pxemngr/${key}`,
+      })),
+      addresses: ['192.0.2.1'],
+      urlFrom: (address) => `http://${address}:8000`,
+    }),
   }
   await daemon.profiles.sync()
   const management = createManagementApp(daemon, {

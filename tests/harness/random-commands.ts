@@ -190,7 +190,10 @@ function perform(tx: Transaction, { kind, pick }: RandomCommand): void {
     }
     case 'end': {
       const run = pickRun(tx, pick, 'requested')
-      if (run) tx.emit({ type: pick % 2 === 0 ? 'run.cancelled' : 'run.expired', run: run.id })
+      const kept = { counts: { info: pick % 3, warning: 0, error: pick % 2 }, lines: [], version: null }
+      if (run && pick % 2 === 0)
+        tx.emit({ type: 'run.cancelled', run: run.id, ...(pick % 4 === 0 ? { progress: kept } : {}) })
+      else if (run) tx.emit({ type: 'run.expired', run: run.id })
       return
     }
     case 'waive': {

@@ -4,7 +4,7 @@
  */
 import { serve } from '@hono/node-server'
 import type { Daemon } from '../../src/commands/daemon.ts'
-import { findAddress } from '../../src/domain/address.ts'
+import { findAddress, type Mac } from '../../src/domain/address.ts'
 import type { Actor, Event } from '../../src/domain/event.ts'
 import type { HttpApp } from '../../src/http/env.ts'
 import { loginPage, mountPages, type Pages, problemPage } from '../../src/http/pages.ts'
@@ -12,10 +12,12 @@ import { type Management, openManagement } from './management.ts'
 
 /** A boot as the trace answers it. */
 export interface BootRow {
+  readonly id: number
   readonly mac: string | null
   readonly ip: string
   readonly systemId: number | null
   readonly profile: string | null
+  readonly decision?: { readonly by: string; readonly instead: string; readonly seq: number } | null
   readonly startedMs: number
   readonly endedMs: number
   readonly steps: readonly Record<string, unknown>[]
@@ -26,6 +28,8 @@ export interface Site extends Management {
   readonly boots: BootRow[]
   /** What the trace does when it is asked. */
   trace: 'answers' | 'fails'
+  /** Tells whoever follows that boots have changed. */
+  booted(): void
   /** Adds a system in one record, with a next boot if `profile` is given; resolves with its id. */
   add(name: string, addresses: readonly string[], profile?: string): Promise<number>
   /** A browser's GET. */
@@ -37,9 +41,19 @@ const person: Actor = { who: 'ann', from: 'socket', surface: 'cli' }
 export async function openSite(): Promise<Site> {
   let pages: Pages | undefined
   const boots: BootRow[] = []
-  const daemonBoots: Daemon['boots'] = async ({ system, limit }) => {
+  const listeners = new Set<() => void>()
+  const daemonBoots: Daemon['boots'] = async ({ latestOf, id, system, mac, limit }) => {
     if (site.trace === 'fails') throw new Error('the trace does not answer')
-    const wanted = boots.filter((boot) => system === undefined || boot.systemId === system)
+    if (latestOf) {
+      const latest = latestOf.flatMap((each) => boots.find((boot) => boot.systemId === each) ?? [])
+      return latest as unknown as readonly Readonly<Record<string, unknown>>[]
+    }
+    const wanted = boots.filter(
+      (boot) =>
+        (id === undefined || boot.id === id) &&
+        (system === undefined || boot.systemId === system) &&
+        (mac === undefined || boot.mac === mac),
+    )
     return wanted.slice(0, limit) as unknown as readonly Readonly<Record<string, unknown>>[]
   }
   let mounted: HttpApp | undefined
@@ -52,13 +66,32 @@ export async function openSite(): Promise<Site> {
       },
     ],
   })
-  Object.assign(management.daemon, { boots: daemonBoots })
+  Object.assign(management.daemon, {
+    boots: daemonBoots,
+    onBoots(listener: () => void) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    listeners: { tftp: ['0.0.0.0:69'], http: ['0.0.0.0:8000'], socket: '/run/pxemngr/pxemngr.sock' },
+    loaders: [
+      'grubnetx64.efi',
+      'ipxe.efi',
+      'ldlinux.c32',
+      'ldlinux.e64',
+      'pxelinux.0',
+      'syslinux.efi',
+      'undionly.kpxe',
+    ],
+  } satisfies Partial<Daemon>)
   if (mounted) pages = mountPages(mounted, management.daemon)
   const { store } = management
   const site: Site = {
     ...management,
     boots,
     trace: 'answers',
+    booted() {
+      for (const listener of listeners) listener()
+    },
     add: (name, addresses, profile) =>
       store.commit(person, (tx) => {
         const system = tx.findSystem(name)?.id ?? tx.nextId('system')
@@ -101,6 +134,9 @@ export async function serveSite(site: Site): Promise<{ url: string; close(): Pro
   }
 }
 
+/** Ids as the trace gives them: none twice. */
+let bootsMade = 0
+
 /** A boot that ended `agoMs` ago, of the named files; `failed` ends with the last one timing out. */
 export function bootOf(
   given: Partial<BootRow> & { readonly ip: string },
@@ -108,6 +144,7 @@ export function bootOf(
   names: readonly string[],
   failed?: string,
 ): BootRow {
+  bootsMade += 1
   const startedMs = Date.now() - agoMs - names.length * 700
   const steps = names.map((name, at) => {
     const last = failed !== undefined && at === names.length - 1
@@ -124,6 +161,7 @@ export function bootOf(
     }
   })
   return {
+    id: bootsMade,
     mac: null,
     systemId: null,
     profile: null,
@@ -148,6 +186,11 @@ export const hostileNames = [
   '#{7*7} {{7*7}} <%= 7*7 %>',
 ] as const
 
+/** What a boot of that MAC would be given now. */
+function decisionOf(site: Site, mac: string): NonNullable<BootRow['decision']> {
+  return { by: 'mac', instead: '', seq: site.store.queries.nextBootOf(mac as Mac)?.seq ?? 0 }
+}
+
 /** Some hundred machines with a story, for screenshots and browser tests; returns the id of one with everything. */
 export async function fillSite(site: Site, count: number): Promise<number> {
   for (const profile of ['debian13-install', 'rescue', 'memtest', 'ubuntu-26.04-autoinstall-raid1-encrypted']) {
@@ -168,9 +211,9 @@ export async function fillSite(site: Site, count: number): Promise<number> {
     if (at % 3 === 0 && profile) {
       const failed = at % 141 === 0 ? 'no ACK for block 212 after 6 tries' : undefined
       const names = profile === 'local' ? netboot.slice(0, 3) : failed ? netboot : [...netboot, '/localboot/']
-      site.boots.push(
-        bootOf({ mac, ip: `10.0.${at >> 8}.${at & 255}`, systemId: id, profile }, at * 61_000, names, failed),
-      )
+      const ip = `10.0.${at >> 8}.${at & 255}`
+      const decision = decisionOf(site, mac)
+      site.boots.push(bootOf({ mac, ip, systemId: id, profile, decision }, at * 61_000, names, failed))
     }
   }
   site.store.at = undefined
@@ -190,10 +233,14 @@ export async function fillSite(site: Site, count: number): Promise<number> {
     await site.add(name, [`02:00:00:00:00:0${at}`], at % 2 === 0 ? 'local' : undefined)
   }
   const mac = '52:54:00:12:34:56'
+  const decision = decisionOf(site, mac)
   site.boots.unshift(
-    bootOf({ mac, ip: '10.0.9.7', systemId: id, profile: 'debian13-install' }, 300_000, [...netboot, '/localboot/']),
+    bootOf({ mac, ip: '10.0.9.7', systemId: id, profile: 'debian13-install', decision }, 300_000, [
+      ...netboot,
+      '/localboot/',
+    ]),
     bootOf(
-      { mac, ip: '10.0.9.7', systemId: id, profile: 'debian13-install' },
+      { mac, ip: '10.0.9.7', systemId: id, profile: 'debian13-install', decision },
       9_000_000,
       netboot,
       'no ACK for block 6311 after 6 tries',

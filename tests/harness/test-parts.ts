@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Daemon } from '../../src/commands/daemon.ts'
 import { silentLog } from '../../src/log.ts'
+import { createEnding } from '../../src/runs/ending.ts'
 import { createLives, type Lives } from '../../src/runs/life.ts'
 import { createProgressReaders, type ProgressReaders } from '../../src/runs/progress.ts'
 import { createResultFolder, type ResultFolder } from '../../src/runs/result-files.ts'
@@ -72,6 +73,7 @@ export async function openTestParts(store: Store, nowMs: () => number = Date.now
         waitsFor: (run) => waitsFor(store, run),
         progress: progress.view,
         onProgress: progress.onProgress,
+        ending: createEnding(uploads, progress, silentLog),
         expire: retention.expire,
         removeFiles: retention.removeFiles,
       },

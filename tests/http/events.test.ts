@@ -209,3 +209,25 @@ test('over a real connection: a client that stops reading is cut, close ends eve
   await ended
   stuck.destroy()
 })
+
+test('whoever asks for boots is told that some have changed, once until it has read, and nobody else is', async () => {
+  const listeners = new Set<() => void>()
+  m = await openManagement({})
+  Object.assign(m.daemon, {
+    onBoots(listener: () => void) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  })
+  const [told, other] = [await read('/api/v1/events?boots'), await read()]
+  for (const each of [told, other]) await each.next() // where it begins
+  for (let at = 0; at < 5; at += 1) for (const listener of listeners) listener()
+  await add(1)
+  assert.deepEqual(await told.next(), { event: 'boots', data: '{}' })
+  const { id, event } = (await told.next()) ?? {}
+  assert.equal(event, 'record', 'five changes of boots are one event')
+  assert.deepEqual(await other.next().then((each) => [each?.id, each?.event]), [id, 'record'])
+  await told.close()
+  await other.close()
+  assert.equal(listeners.size, 0, 'nobody follows: nobody is called')
+})

@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fillLab, type Lab } from '../harness/lab.ts'
+import { emit, requested, uploaded } from '../harness/run-events.ts'
 import { openSite, type Site } from '../harness/site.ts'
 
 let site: Site
@@ -271,6 +272,47 @@ describe('trends', () => {
   })
 })
 
+describe('versions that hurt', () => {
+  let run = 90_000
+  const give = async (test: number, verdict: 'pass' | 'fail' | 'infra', version: string) => {
+    run += 1
+    await emit(site.store, requested(run, lab.system, test), uploaded(run, verdict, version))
+  }
+
+  test('versions with dots are compared, whichever way the dots lie', async () => {
+    const names = ['1.', '2', '1.0...2.0', '..x', '1']
+    for (const name of names) await give(lab.test, 'pass', name)
+    for (const a of names) {
+      for (const b of names.filter((each) => each !== a)) {
+        const compared = JSON.parse(
+          await page(`/compare/${encodeURIComponent(a)}...${encodeURIComponent(b)}?format=json`),
+        )
+        assert.equal(`${compared.a}...${compared.b}`, `${a}...${b}`)
+      }
+    }
+    const page404 = await site.get('/compare/1.0...nosuch')
+    assert.deepEqual([page404.status, /Version 1\.0 not defined/.test(page404.text)], [404, true])
+    assert.equal((await site.get('/compare/nothing')).status, 404)
+    const link = await site.get(`/compare?a=${encodeURIComponent('1.0...2.0')}&b=2`)
+    assert.equal((await site.get(link.headers.get('location') ?? '')).status, 200)
+  })
+
+  test('a version that fails, or is worse than the one before, has no good sign', async () => {
+    const sign = (html: string) => /<p class="answer[^>]*>\s*<span class="glyph"[^>]*>([^<]*)</.exec(html)?.[1]
+    await give(lab.test, 'pass', 'sign-1')
+    assert.equal(sign(await page('/versions')), '✓')
+    await give(lab.test, 'pass', 'sign-2')
+    await give(lab.test + 1, 'fail', 'sign-2')
+    assert.match(await page('/versions'), /sign-2: 1 fail, 1 pass; 0 regressions since sign-1/)
+    assert.equal(sign(await page('/versions')), '✕')
+    const worse = await page('/compare/sign-1...sign-2')
+    assert.deepEqual([sign(worse), /0 regressions, 1 new failure, 0 fixed/.test(worse)], ['✕', true])
+    assert.equal(sign(await page('/compare/sign-2...sign-1')), '✓')
+    await give(lab.test, 'infra', 'sign-3')
+    assert.equal(sign(await page('/versions')), '⚡')
+  })
+})
+
 test('the lines that were kept stay on the page of a run whose log retention took', async () => {
   rmSync(join(site.resultsDir, `${lab.failingRun}.log`))
   const html = await page(`/test/${lab.failingRun}/`)
@@ -298,4 +340,37 @@ test('a machine’s history goes on from what was read: its own changes, a long 
   assert.doesNotMatch(third, /<bdi>rack1-node01: next boot/)
   const withoutAges = (html: string) => html.replace(/>[^<]*<\/time>/g, '')
   assert.equal(withoutAges(await history()), withoutAges(third))
+})
+
+test('a machine is found by its MAC in any spelling, and its boots with it; one that nobody has too', async () => {
+  const found = await page('/search?q=5254.00AA.0003')
+  assert.match(
+    found,
+    new RegExp(`<a href="/system/${lab.sick}/"><bdi>[^<]*</bdi></a> <span class="quiet"><bdi>has 52:54:00:aa:00:03`),
+  )
+  assert.match(found, /href="\/boots\?q=52%3A54%3A00%3Aaa%3A00%3A03"/)
+  const none = await page('/search?q=52-54-00-aa-ff-ff')
+  assert.match(none, /No system has 52:54:00:aa:ff:ff\./)
+  assert.match(none, /href="\/boots\?q=52%3A54%3A00%3Aaa%3Aff%3Aff"/)
+})
+
+test('versions whose names have dots of their own are compared', async () => {
+  await site.store.commit({ who: 'ann', from: 'socket', surface: 'cli' }, (tx) => {
+    for (const version of ['5...1', '5...']) {
+      tx.emit({ type: 'suite.given', system: lab.system, version, suite: 'release', tests: [] })
+    }
+  })
+  for (const pair of ['5...1...5...', `${lab.versions[0]}...5...1`, '5......5...1']) {
+    assert.match(await page(`/compare/${pair}`), /<h1 class="hidden">Compare/, pair)
+  }
+  for (const pair of ['4', '4...', '5...2', '...', '.'.repeat(8000)]) assert.equal((await site.get(`/compare/${pair}`)).status, 404, pair)
+})
+
+test('the queue and the versions hang on a wall too: without controls, following what happens', async () => {
+  for (const path of ['/queue?wall', '/versions?wall', '/boots?wall', `/tests/${lab.versions.length}/?wall`]) {
+    const html = await page(path)
+    assert.match(html, /<body [^>]*class="[^"]* wall" data-seq=/, path)
+    assert.doesNotMatch(html, /<nav class="rail"|role="search"/, path)
+  }
+  assert.doesNotMatch(await page('/search?q=link'), /class="[^"]* wall"/)
 })

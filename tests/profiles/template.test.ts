@@ -63,6 +63,19 @@ describe('a template that is no good', () => {
     assert.ok(fault(() => compileTemplate('a\n<% if (true) { %>\nnever closed')).message.length > 0)
   })
 
+  it('names a line of the file whatever surrounds the code: blank lines before it, a brace that is closed nowhere', () => {
+    const lineOf = (text: string) => fault(() => compileTemplate(text)).line
+    assert.equal(lineOf('a\n<%\n\nlet x = 1\nlet y = = 2\n%>\n'), 5)
+    assert.equal(lineOf('a\n<%= 1 + %><%\nlet x = 1\n%>\n'), 2)
+    assert.equal(lineOf('a\n<%= 1 %><% let y = = 2 %><%\nlet x = 1\n%>\n'), 2)
+    assert.equal(lineOf('a\nb\n<%_\n  let y = = 2 %>\nc'), 4)
+    assert.equal(lineOf('<% if ( %>'), 1)
+    assert.equal(lineOf('a\nb <% if ( %>\n'), 2)
+    assert.equal(lineOf('<% if (log) { %>\nx\n'), 1)
+    assert.equal(lineOf('<% if (log) {\n  let x = 1 %>\nx\ny\nz\n'), 2)
+    assert.equal(lineOf(`${'x\n'.repeat(9)}<% } %>\nx\n`), 10)
+  })
+
   it('names the line of what throws while rendering', () => {
     const thrown = fault(() => render('a\nb\n<%= nosuch %>\n'))
     assert.equal(thrown.message, 'line 3: ReferenceError: nosuch is not defined')

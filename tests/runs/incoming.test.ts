@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -17,7 +18,13 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { ResultCase } from '../../src/domain/run.ts'
-import { type IncomingUpload, type KeptFiles, receiveUpload, recoverUploads } from '../../src/runs/incoming.ts'
+import {
+  type IncomingUpload,
+  type KeptFiles,
+  receiveUpload,
+  recoverUploads,
+  removeOldUploads,
+} from '../../src/runs/incoming.ts'
 
 const run = 7
 const someCase: ResultCase = { name: 'a', outcome: 'pass', note: '', durationMs: null }
@@ -37,7 +44,7 @@ const contents: readonly Content[] = [
 ]
 
 async function receive(dir: string, content: Content): Promise<IncomingUpload> {
-  const upload = await receiveUpload(dir, run, async () => {})
+  const upload = receiveUpload(dir, run, async () => {})
   await upload.log.write(Buffer.from(content.log))
   for (const text of content.attached) {
     const file = await upload.attach()
@@ -101,6 +108,8 @@ const never = async (): Promise<boolean> => false
 
 for (const [first, before] of [undefined, ...contents].entries()) {
   for (const [second, content] of contents.entries()) {
+    // A small log where there is nothing is `small-log.test.ts`'s.
+    if (!before && content === contents[0]) continue
     test(`upload ${second + 1} ${before ? `over upload ${first}` : 'alone'}: cut off between any two renames it is taken back whole`, async (t) => {
       for (let missing = 0, renames = 1; missing <= renames; missing++) {
         const dir = folder(t)
@@ -151,7 +160,7 @@ test('a first upload with its record stays; without any it goes, whatever has a 
 
 test('a first upload that fails at its sync leaves nothing', async (t) => {
   const dir = folder(t)
-  const upload = await receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
+  const upload = receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
   await upload.log.write(Buffer.from('x'))
   await assert.rejects(upload.keep([someCase], 1, true), /no sync/)
   assert.deepEqual(treeOf(dir), {})
@@ -167,7 +176,7 @@ test('undo, discard and a keep that fails leave what was there', async (t) => {
   await (await receive(dir, whole)).discard()
   const blocked = await receive(dir, whole)
   const failing = receiveUpload(dir, run, () => Promise.reject(new Error('no sync')))
-  await assert.rejects((await failing).keep([someCase], 1, false), /no sync/)
+  await assert.rejects(failing.keep([someCase], 1, false), /no sync/)
   await blocked.discard()
   await blocked.discard()
   assert.deepEqual(treeOf(dir), { '7.log': 'small' })
@@ -188,4 +197,32 @@ test('the last log counts; what is not of a crash is not touched', async (t) => 
   assert.equal(readFileSync(join(dir, '7.log'), 'utf8'), 'second')
   for (const name of ['notes.txt', '8.log', '8.part', 'incoming/x.0123456789ab.tmp'])
     assert.ok(existsSync(join(dir, name)))
+})
+
+test('what an older layout left beside the logs goes, whatever it is; what has a record stays, and nothing else is touched', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-incoming-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const tmp = (of: number, end = 'tmp') => join(dir, `${of}.0123456789ab.${end}`)
+  for (const name of ['7.log', '7.1.log', '8.log', '9.part', 'notes.tmp', '7.short.tmp'])
+    writeFileSync(join(dir, name), name)
+  writeFileSync(tmp(7), 'a file')
+  // One that had got its name when the crash came, of a run without a record; one that had not, of a run with one.
+  for (const [of, files] of [
+    [8, []],
+    [7, ['log']],
+    [9, ['log', '0']],
+  ] as const) {
+    const folder = of === 7 ? join(dir, '7.ba9876543210.tmp') : tmp(of)
+    mkdirSync(folder)
+    for (const name of files) writeFileSync(join(folder, name), 'x')
+  }
+  const held: number[] = []
+  const alone = async <T>(of: number, work: () => Promise<T>): Promise<T> => {
+    held.push(of)
+    return work()
+  }
+  assert.equal(await removeOldUploads(dir, async (of) => of === 7, alone), 4)
+  assert.deepEqual(Object.keys(treeOf(dir)), ['7.1.log', '7.log', '7.short.tmp', '9.part', 'notes.tmp'])
+  assert.deepEqual(held.sort(), [7, 7, 8, 9])
+  assert.equal(await removeOldUploads(dir, async () => false, alone), 0)
 })

@@ -28,13 +28,18 @@ const filesIn = (dir: string): string[] => readdirSync(dir).sort()
 
 test('the raw log goes with what was kept aside of it and what came as progress; the rest stays', async (t) => {
   const dir = folder(t)
+  const before = filesIn(dir)
+  assert.equal(await createResultFolder(dir).removeLog(7, true), 10 * logs.length)
+  assert.deepEqual(filesIn(dir), before, 'a dry run')
   assert.equal(await createResultFolder(dir).removeLog(7), 10 * logs.length)
   assert.deepEqual(filesIn(dir), [...others, ...results, '7.files', '7.1.files', '70.files'].sort())
 })
 
 test('a run goes with every file of its own', async (t) => {
   const dir = folder(t)
-  await createResultFolder(dir).removeAll(7)
+  const bytes = 10 * (logs.length + results.length) + 2 * 'attached'.length
+  assert.equal(await createResultFolder(dir).removeAll(7, true), bytes)
+  assert.equal(await createResultFolder(dir).removeAll(7), bytes)
   assert.deepEqual(filesIn(dir), [...others, '70.files'].sort())
   assert.equal(await createResultFolder(dir).removeAll(7), 0)
 })

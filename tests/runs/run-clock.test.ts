@@ -86,9 +86,17 @@ const get = (run: number): RunRow => {
 const standing = (run: number) => [get(run).state, get(run).verdict, store.queries.getDetail(run).reason]
 const look = () => at(() => parts.clock.look())
 const boot = (of: Mac, profile = 'local') =>
-  parts.lives.booted({ machine: { mac: of, ip: '10.0.0.1' }, systemId: of === mac ? 1 : 2, profile, atMs: now })
+  parts.lives.booted({
+    machine: { mac: of, ip: '10.0.0.1' },
+    systemId: of === mac ? 1 : 2,
+    read: { profile },
+    atMs: now,
+  })
 /** Records are kept in order: once this one is, so is whatever a boot closed before it. */
 const settle = () => store.commit(person, (tx) => tx.emit({ type: 'boot.address', ip: '10.0.0.9', mac }))
+
+/** The run has been recorded as sent. */
+const sentBefore = () => ({ isAsked: true, kept: Promise.resolve() })
 
 test('a sent run is lost at timeout and grace, not before; its retry waits at the head', async () => {
   const run = await request()
@@ -152,7 +160,7 @@ test('what a run had sent is kept when it is lost: counts, first lines, version;
   const upload = await parts.uploads.begin(run)
   const sink = await upload.beginLog()
   await sink.write(Buffer.from('I: whole\n'))
-  await at(() => upload.keep(person))
+  await at(() => upload.keep(person, sentBefore))
   assert.deepEqual([get(run).verdict, get(run).late, get(run).counts.error], ['pass', true, 0])
 })
 
@@ -184,6 +192,43 @@ test('a machine that booted and was not heard of again: infra on the oldest run,
   assert.equal(get(second).state, 'requested', 'one boot is one failure')
 })
 
+test('a machine that came for one run, and is silent while that runs, is no failure of the next one', async () => {
+  const [first, second] = [await request(), await request()]
+  now += minute
+  boot(mac)
+  now += minute
+  parts.lives.sign({ mac, ip: undefined }, '/nexttest/', now)
+  await send(first)
+  now += 25 * minute
+  await look()
+  assert.deepEqual([get(first).state, get(second).state], ['sent', 'requested'])
+  now += 15 * minute
+  await look()
+  await look()
+  assert.deepEqual([get(first).verdict, get(second).state], ['lost', 'requested'], 'its retry is the next to be given')
+  const [retry] = store.queries.requestedOf([1], 1)
+  assert.deepEqual([retry?.attempt, retry?.state], [2, 'requested'])
+})
+
+test('a kernel without a configuration of this server is a boot; modules of a loader are one boot with it', async () => {
+  const run = await request()
+  now += minute
+  parts.lives.sign({ mac, ip: undefined }, 'vmlinuz', now)
+  now += 20 * minute
+  await look()
+  assert.equal(get(run).state, 'requested', 'what runs on a machine may read a file')
+  parts.lives.sign({ mac, ip: undefined }, 'vmlinuz', now, true)
+  now += 20 * minute + 1
+  await look()
+  assert.deepEqual(standing(run).slice(0, 2), ['done', 'infra'])
+  boot(other)
+  parts.lives.sign({ mac: other, ip: undefined }, 'grub/x86_64-efi/linux.mod', now + 1000)
+  const began = parts.lives.find({ mac: other, ip: undefined })?.bootMs
+  now += 5000
+  boot(other)
+  assert.equal(parts.lives.find({ mac: other, ip: undefined })?.bootMs, began)
+})
+
 test('a machine that says something within the time is alive; a run asked for after the boot is not its failure', async () => {
   const run = await request()
   now += minute
@@ -206,7 +251,7 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
     const upload = await parts.uploads.begin(run)
     const sink = await upload.beginLog()
     await sink.write(Buffer.from(`V: ${version}\n`))
-    await at(() => upload.keep(person))
+    await at(() => upload.keep(person, sentBefore))
     return run
   }
   const [old, kept] = [await done('1'), await done('2')]
@@ -220,7 +265,9 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
     [[old, 'log']],
   )
   assert.ok(get(old).logKept)
-  await at(() => expire(false))
+  const [dry] = await expire(true)
+  const [real] = await at(() => expire(false))
+  assert.deepEqual(real, dry, 'a dry run says what will happen')
   assert.equal(get(old).logKept, false)
   assert.equal(await parts.folder.openLog(old), undefined)
   const log = await parts.folder.openLog(kept)

@@ -187,6 +187,12 @@ test('when steps go to the tables makes no difference to the boots that are foun
 test('a batch for the worker holds each step as it was', () => {
   const steps: TraceStep[] = [
     { ...step('pxelinux.cfg/01-52-54-00-00-00-01'), profile: 'install', systemId: 0, at: 1_790_000_000_000 },
+    {
+      ...step('pxelinux.cfg/default'),
+      profile: 'local',
+      decision: { by: 'default', instead: 'gone', seq: 7 },
+      systemId: 3,
+    },
     { ...step('missing'), mac: undefined, profile: undefined, systemId: undefined, sizeBytes: null, detail: 'no file' },
     { ...step('/ipxe/'), ip: '2001:db8::1', profile: undefined, systemId: undefined, sizeBytes: 0, durationMs: 0.5 },
     { ...step('/boot/preseed.cfg'), profile: undefined, systemId: undefined, joins: true },
@@ -222,6 +228,81 @@ test('a batch takes any text that a machine may send, and is full before it over
   }
   while (!batch.full) batch.add(step('pxelinux.0'))
   assert.equal(batch.count, batchSteps)
+})
+
+test('a boot keeps what decided it last, and is found by its id', async (t) => {
+  const database = await openDatabase()
+  t.after(() => database.close())
+  createTraceSchema(database)
+  const log = createBootLog(createBootTables(database))
+  const config = (at: number, seq: number, by: 'mac' | 'default', instead = '') =>
+    step('pxelinux.cfg/default', { at, profile: 'local', decision: { by, instead, seq } })
+  log.add([step('pxelinux.0'), config(1, 3, 'default'), config(2, 9, 'mac', 'install'), step('vmlinuz', { at: 3 })])
+  log.add([step('pxelinux.0', { mac: '52:54:00:00:00:02', ip: '10.0.0.2', at: 4 })])
+  const [other, boot] = log.boots({ limit: 5 })
+  assert.deepEqual(boot?.decision, { by: 'mac', instead: 'install', seq: 9 })
+  assert.equal(other?.decision, null)
+  assert.deepEqual(log.boots({ id: boot?.id, limit: 5 }), [boot])
+  assert.deepEqual(log.boots({ id: 99, limit: 5 }), [])
+  log.add(
+    [8, 9, 8].map((systemId, at) => step('pxelinux.0', { ip: `10.0.1.${at}`, mac: undefined, at: 10 + at, systemId })),
+  )
+  assert.deepEqual(
+    log.boots({ latestOf: [9, 7777, 8], limit: 1 }).map(({ systemId, ip }) => [systemId, ip]),
+    [
+      [9, '10.0.1.1'],
+      [8, '10.0.1.2'],
+    ],
+  )
+  const again = createBootLog(createBootTables(database))
+  again.add([step('initrd.gz', { at: 5 })])
+  assert.deepEqual(again.boots({ id: boot?.id, limit: 5 })[0]?.decision, boot?.decision, 'also when it goes on later')
+})
+
+test('a timeline of the version before is taken over, its boots without what decided them', async (t) => {
+  const dir = makeFolder(t)
+  const database = await openDatabase()
+  database.script(`
+    PRAGMA user_version = 1;
+    CREATE TABLE boot (
+      id INTEGER PRIMARY KEY, mac TEXT, ip TEXT NOT NULL, system INTEGER, profile TEXT, started INTEGER NOT NULL,
+      ended INTEGER NOT NULL, steps INTEGER NOT NULL, more INTEGER NOT NULL, configured INTEGER NOT NULL,
+      kernel INTEGER NOT NULL) STRICT;
+    CREATE INDEX boot_mac ON boot (mac, id);
+    CREATE INDEX boot_ip ON boot (ip, id);
+    CREATE INDEX boot_system ON boot (system, id);
+    CREATE TABLE step (
+      boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, at INTEGER NOT NULL,
+      kind TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, sent INTEGER NOT NULL, duration INTEGER NOT NULL,
+      outcome TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (boot, place)) STRICT, WITHOUT ROWID;
+    INSERT INTO boot VALUES (4, '${mac}', '10.0.0.1', 7, 'install', 1000, 2000, 1, 0, 1, 0);
+    INSERT INTO step VALUES (4, 0, 1000, 'tftp', 'pxelinux.0', 9, 9, 1, 'done', '');`)
+  writeFileSync(join(dir, 'trace.sqlite'), database.export())
+  database.close()
+  const warnings: string[] = []
+  const trace = start(t, dir, { ...silentLog, warn: (text) => void warnings.push(text) })
+  trace.step(step('vmlinuz', { at: pauseMs * 3, decision: { by: 'mac', instead: '', seq: 5 } }))
+  const [fresh, old] = await trace.boots({ limit: 5 })
+  assert.deepEqual([fresh?.id, fresh?.decision?.seq], [5, 5])
+  assert.deepEqual([old?.id, old?.profile, old?.decision, old?.steps.length], [4, 'install', null, 1])
+  assert.deepEqual(warnings, [])
+})
+
+test('whoever follows hears of boots that changed, and not of questions', async (t) => {
+  const trace = start(t, makeFolder(t))
+  let heard = 0
+  const stop = trace.onChange(() => {
+    heard += 1
+  })
+  trace.step(step('pxelinux.0'))
+  await trace.boots({ limit: 1 })
+  assert.equal(heard, 1)
+  await trace.boots({ limit: 1 })
+  assert.equal(heard, 1, 'a page that reads boots does not call itself')
+  stop()
+  trace.step(step('vmlinuz'))
+  await trace.boots({ limit: 1 })
+  assert.equal(heard, 1)
 })
 
 function start(t: TestContext, dataDir: string, log: Log = silentLog): Trace {

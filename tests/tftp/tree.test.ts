@@ -84,6 +84,12 @@ describe('pxelinux.cfg/', () => {
     )
     for (const miss of ['0A4D000', '0A4D00', '0A4D0', '0A4', '0A', '0'])
       assert.match(answer(`pxelinux.cfg/${miss}`), /^ERROR 1 /)
+    // Machines whose address begins like this may well be there.
+    for (const part of ['0A4D000', '0A4', '0A'])
+      assert.equal(
+        answer(`pxelinux.cfg/${part}`),
+        `ERROR 1 no system can have the address ${part}: it has not 2 to 4 whole octets`,
+      )
     assert.equal(answer('pxelinux.cfg/0A4D'), '# lab\r\n')
     store.addSystem('host', '10.77.0.13')
     store.nextBoot('host', 'install')
@@ -165,9 +171,10 @@ describe('names of files', () => {
     assert.equal(answer('/boot/pxelinux.0'), 'file boot/pxelinux.0')
     assert.equal(answer('\\Boot\\BCD'), 'file Boot/BCD')
     assert.equal(answer('a%2e%2e/b c'), 'file a%2e%2e/b c')
-    for (const out of ['../etc/passwd', '..', '/../x', 'a/../../x', '\\..\\x', 'a\0b']) {
+    for (const out of ['../etc/passwd', '..', '/../x', 'a/../../x', '\\..\\x']) {
       assert.match(answer(out), /^ERROR 2 the name leads out of the TFTP root$/)
     }
+    assert.equal(answer('a\0b'), 'ERROR 2 the name holds a NUL')
     for (const nothing of ['', '/', './/', 'a/..']) assert.equal(answer(nothing), 'ERROR 1 no file is named')
   })
 

@@ -60,23 +60,36 @@ export function createJunitReader(): JunitReader {
   const open: { readonly name: string; readonly title: string | undefined }[] = []
   let current: OpenCase | undefined
   let roots = 0
+  /** The first suite that counts failures or errors in its attributes. */
+  let claim: { readonly name: string; readonly note: string } | undefined
+
+  const add = (found: OpenCase): void => {
+    counts.total += 1
+    counts[found.outcome] += 1
+    const target = found.outcome === 'fail' ? failing : others
+    if (target.length < casesMax) target.push({ ...found, name: own(found.name), note: own(found.note) })
+  }
 
   const close = (name: string): void => {
     if (name !== 'testcase' || !current) return
-    counts.total += 1
-    counts[current.outcome] += 1
-    const target = current.outcome === 'fail' ? failing : others
-    if (target.length < casesMax) target.push({ ...current, name: own(current.name), note: own(current.note) })
+    add(current)
     current = undefined
   }
+
+  /** Names of the suites around, outermost first. */
+  const suiteNames = (): readonly string[] =>
+    open.filter((each) => each.name === 'testsuite').flatMap(({ title }) => title ?? [])
+
+  /** A suite that failed by itself (its set-up, say) is a case of its own: no case says so. */
+  const addSuite = (name: string, note: string): void =>
+    add({ name: name.slice(0, nameLength) || 'suite', durationMs: null, outcome: 'fail', note })
 
   const begin = (element: Element): void => {
     const { name, attributes } = element
     switch (name) {
       case 'testcase': {
         const own = attributes.get('name') ?? ''
-        const suites = open.filter((each) => each.name === 'testsuite').flatMap(({ title }) => title ?? [])
-        const parents = attributes.has('classname') ? [attributes.get('classname') ?? ''] : suites
+        const parents = attributes.has('classname') ? [attributes.get('classname') ?? ''] : suiteNames()
         const seconds = Number(attributes.get('time') ?? 'x')
         current = {
           name:
@@ -91,11 +104,25 @@ export function createJunitReader(): JunitReader {
         return
       }
       case 'failure':
-      case 'error':
-        if (!current) return
+      case 'error': {
+        const note = (attributes.get('message') ?? attributes.get('type') ?? name).slice(0, nameLength)
+        if (!current) {
+          if (isSuite(open.at(-1)?.name)) addSuite(suiteNames().join(' > '), note)
+          return
+        }
         current.outcome = 'fail'
-        current.note ||= (attributes.get('message') ?? attributes.get('type') ?? name).slice(0, nameLength)
+        current.note ||= note
         return
+      }
+      case 'testsuite':
+      case 'testsuites': {
+        const counted = ['failures', 'errors'].filter((key) => Number(attributes.get(key)) > 0)
+        if (counted.length === 0) return
+        const title = attributes.get('name') ?? ''
+        const note = counted.map((key) => `${key}="${attributes.get(key)?.slice(0, 20)}"`).join(', ')
+        claim ??= { name: own([...suiteNames(), title].filter((part) => part !== '').join(' > ')), note }
+        return
+      }
       case 'skipped':
         if (!current || current.outcome === 'fail') return
         current.outcome = 'skip'
@@ -114,8 +141,7 @@ export function createJunitReader(): JunitReader {
     }
     if (open.length === 0) {
       roots += 1
-      if (roots > 1 || !/^testsuites?$/.test(tag.name))
-        return `it is no JUnit file: it begins with <${tag.name.slice(0, 40)}>`
+      if (roots > 1 || !isSuite(tag.name)) return `it is no JUnit file: it begins with <${tag.name.slice(0, 40)}>`
     }
     begin(tag)
     if (tag.kind === 'empty') close(tag.name)
@@ -175,10 +201,13 @@ export function createJunitReader(): JunitReader {
       if (fault === undefined) read(decode(new Uint8Array(), true), true)
       if (fault === undefined && roots === 0) fault = 'it is no XML'
       if (fault === undefined && open.length > 0) fault = `<${open.at(-1)?.name.slice(0, 40)}> has no end`
+      if (fault === undefined && claim && counts.fail === 0) addSuite(claim.name, `it says ${claim.note}, no case does`)
       return fault === undefined ? { counts, cases: [...failing, ...others].slice(0, casesMax) } : { fault }
     },
   }
 }
+
+const isSuite = (name: string | undefined): boolean => name === 'testsuite' || name === 'testsuites'
 
 /** A copy: part of a longer text would keep that in memory as long as it lives. */
 function own(text: string): string {

@@ -131,7 +131,8 @@ export function createResultReader(): ResultReader {
 
   const readExit = (line: Uint8Array): void => {
     const text = decodeText(line.subarray(3, 64)).trim()
-    if (/^-?\d{1,9}$/.test(text)) exit = Number(text)
+    // Windows has statuses of ten digits; one that no number holds is none the less not 0.
+    if (/^-?\d+$/.test(text)) exit = Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number(text), Number.MAX_SAFE_INTEGER))
     else note(`line ${lineNumber}: the exit status ${JSON.stringify(text.slice(0, 40))} is no number`)
   }
 
@@ -204,7 +205,8 @@ export function createResultReader(): ResultReader {
     if (faults > 0) evidence.push(['warn', notes[0] ?? 'an attachment cannot be read'])
     const skipped = cases.total > 0 && cases.skip === cases.total
     if (exit === 77) evidence.push(['skip', 'exit status 77'])
-    else if (found.skipAll !== undefined) evidence.push(['skip', found.skipAll || 'skipped whole'])
+    else if (found.skipAll !== undefined && cases.total === cases.skip)
+      evidence.push(['skip', found.skipAll || 'skipped whole'])
     else if (skipped) evidence.push(['skip', 'all cases skipped'])
     const verdict = worstOf(evidence.map(([each]) => each)) ?? 'pass'
     return {

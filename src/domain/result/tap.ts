@@ -1,9 +1,11 @@
 /**
  * TAP 13/14 and KTAP, line by line: leaves count, parents do not, a case's name is `parent > child`.
  *
- * Nothing is read before a version line or a plan `1..N`, so that ordinary output is never taken for cases. Subtests are
- * told by their indentation (TAP 14: 4 blanks; KTAP: 2); their parent's own line comes after them. Time stamps of the
- * kernel's log in front of KTAP lines are ignored. Memory is bounded: counts, `casesMax` names, a few levels.
+ * Nothing is read before a version line or a plan `1..N`, so that ordinary output is never taken for cases; only a plan at
+ * the end (TAP 12) makes the cases before it count, where they are numbered from 1 and as many as it says. A result may hold
+ * several documents, one after the other: each has to keep its own plan. Subtests are told by their indentation (TAP 14:
+ * 4 blanks; KTAP: 2); their parent's own line comes after them, and fails by itself only where nothing below it did. Time
+ * stamps of the kernel's log in front of KTAP lines are ignored. Memory is bounded: counts, `casesMax` names, a few levels.
  * Sources: testanything.org (versions 13, 14), Linux Documentation/dev-tools/ktap.rst, RUNS "Results".
  */
 import { type CaseCounts, casesMax, type ResultCase } from '../run.ts'
@@ -42,8 +44,12 @@ const plannedMax = Number.MAX_SAFE_INTEGER
 interface Level {
   readonly indent: number
   readonly plan: number | undefined
-  /** Its own lines so far, those of its children not counted. Counted in place: there may be millions. */
+  /** Its own lines under this plan, those of its children not counted. Counted in place: there may be millions. */
   seen: number
+  /** The same under the plans before, where several followed each other. */
+  readonly earlier: number
+  /** What had failed when it began. */
+  readonly trouble: number
   /** Places in `pending` from which on cases belong to this level's current parent. */
   readonly from: number
 }
@@ -53,6 +59,14 @@ interface State {
   readonly levels: readonly Level[]
   readonly skipAll: string | undefined
   readonly yaml: number
+}
+
+const nothing: TapSummary = {
+  cases: { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 },
+  caseList: [],
+  failures: [],
+  notes: [],
+  skipAll: undefined,
 }
 
 const start: State = { isOpen: false, levels: [], skipAll: undefined, yaml: -1 }
@@ -66,9 +80,12 @@ export function createTapReader(): TapReader {
   let pending: { list: 'failing' | 'others'; at: number }[] = []
   let failures: string[] = []
   let notes: string[] = []
+  /** Failing cases and other failures, those that are not kept too. */
+  let trouble = 0
   let saved: (() => void) | undefined
 
   const fail = (text: string) => {
+    trouble += 1
     if (failures.length < failuresMax && !failures.includes(text)) failures = [...failures, text]
   }
 
@@ -79,21 +96,32 @@ export function createTapReader(): TapReader {
     const indent = /^ */.exec(text)?.[0].length ?? 0
     const body = text.slice(indent)
     if (state.yaml >= 0) {
-      if (body === '...' && indent === state.yaml) state = { ...state, yaml: -1 }
-      if (!/^(not )?ok\b/.test(body)) return
+      // What is indented as the block is part of it; a line further left ends one that was cut off.
+      const isEnd = body === '...' && indent === state.yaml
+      if (indent >= state.yaml && !isEnd) return
       state = { ...state, yaml: -1 }
+      if (isEnd) return
     }
     if (/^K?TAP version \d+\s*$/.test(body)) {
+      if (!state.isOpen) forget()
+      else if (indent === 0) endDocument()
       state = { ...state, isOpen: true }
       return
     }
     const plan = /^1\.\.(\d+)\s*(?:#\s*(.*))?$/.exec(body)
     if (plan) {
-      state = { ...state, isOpen: true }
-      readPlan(indent, Math.min(Number(plan[1]), plannedMax), plan[2])
+      const count = Math.min(Number(plan[1]), plannedMax)
+      const isKept = !state.isOpen && count > 0 && levelAt(indent).seen === count
+      if (!state.isOpen && !isKept) forget()
+      // One below cases of a parent that has not come: the plan of that parent's level opens the document.
+      state = { ...state, isOpen: state.isOpen || !isKept || indent === 0 }
+      readPlan(indent, count, plan[2])
       return
     }
-    if (!state.isOpen) return
+    if (!state.isOpen) {
+      readEarly(indent, body)
+      return
+    }
     if (/^Bail out!/i.test(body)) {
       fail(body.slice(0, nameLength).trim())
       return
@@ -108,7 +136,12 @@ export function createTapReader(): TapReader {
 
   const readPlan = (indent: number, count: number, directive: string | undefined): void => {
     const level = levelAt(indent)
-    setLevel({ ...level, plan: count })
+    if (level.plan === undefined) setLevel({ ...level, plan: count })
+    else {
+      // Another document without a version line of its own.
+      checkPlan(level, '')
+      setLevel({ ...level, plan: count, seen: 0, earlier: level.earlier + level.seen })
+    }
     if (count === 0 && indent === 0 && /^skip/i.test(directive ?? '')) {
       state = { ...state, skipAll: (directive ?? '').replace(/^skip\S*\s*/i, '').slice(0, nameLength) }
     }
@@ -118,7 +151,35 @@ export function createTapReader(): TapReader {
   const levelAt = (indent: number): Level => {
     const known = state.levels.find((level) => level.indent === indent)
     if (known) return known
-    return { indent, plan: undefined, seen: 0, from: pending.length }
+    return { indent, plan: undefined, seen: 0, earlier: 0, trouble, from: pending.length }
+  }
+
+  /** Before anything said that this is TAP: cases that a plan at the end may make count. */
+  const readEarly = (indent: number, body: string): void => {
+    const test = /^(not )?ok (\d{1,9})(?: (?:- )?(.*))?$/.exec(body)
+    if (!test) return
+    if (Number(test[2]) !== levelAt(indent).seen + 1) forget()
+    if (Number(test[2]) === levelAt(indent).seen + 1)
+      readTest(indent, test[1] === undefined, test[2] ?? '', test[3] ?? '')
+  }
+
+  /** What came so far was no TAP. */
+  const forget = (): void => {
+    state = start
+    cases = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
+    failing = []
+    others = []
+    pending = []
+    failures = []
+    notes = []
+    trouble = 0
+  }
+
+  /** Another one begins: nothing more comes for this one. */
+  const endDocument = (): void => {
+    for (const level of state.levels) checkPlan(level, '')
+    state = { ...state, levels: [] }
+    pending = []
   }
 
   const setLevel = (level: Level): void => {
@@ -137,13 +198,15 @@ export function createTapReader(): TapReader {
       return
     }
     const deeper = state.levels.filter((level) => level.indent > indent)
-    const children = deeper.reduce((sum, level) => sum + level.seen, 0)
+    const children = deeper.reduce((sum, level) => sum + level.seen + level.earlier, 0)
+    const before = Math.min(...deeper.map((level) => level.trouble))
     for (const level of deeper) checkPlan(level, name)
     const own = levelAt(indent)
     const firstChild = deeper.length > 0 ? Math.min(...deeper.map(({ from }) => from)) : pending.length
     state = { ...state, levels: state.levels.filter((level) => level.indent <= indent) }
     setLevel({ ...own, seen: own.seen + 1 })
     if (children > 0) {
+      if (!ok && directive === undefined && trouble === before) fail(`${name}: not ok, though nothing below it failed`)
       nameParent(name, firstChild)
       return
     }
@@ -165,6 +228,7 @@ export function createTapReader(): TapReader {
   const addCase = (found: ResultCase, indent: number): void => {
     cases.total += 1
     cases[found.outcome] += 1
+    if (found.outcome === 'fail') trouble += 1
     const list = found.outcome === 'fail' ? 'failing' : 'others'
     const target = list === 'failing' ? failing : others
     if (target.length >= casesMax) return
@@ -181,18 +245,18 @@ export function createTapReader(): TapReader {
     if (!state.levels.some((level) => level.indent > 0)) pending = []
   }
 
-  const checkPlan = ({ plan, seen }: Level, name: string): void => {
-    if (plan !== undefined && plan !== seen) fail(`${name}: ${plan} cases planned, ${seen} came`)
+  /** `name`: of its parent, '' where that is not known. */
+  const checkPlan = (level: Level, name: string): void => {
+    if (isBroken(level)) fail(`${name === '' ? '' : `${name}: `}${brokenPlan(level)}`)
   }
 
   return {
     line,
     summary() {
+      if (!state.isOpen) return nothing
       const said = [...failures]
-      for (const { plan, seen, indent } of state.levels) {
-        if (plan !== undefined && plan !== seen && !(plan === 0 && state.skipAll !== undefined)) {
-          said.push(`${plan} cases planned, ${seen} came${indent > 0 ? ' in a subtest' : ''}`)
-        }
+      for (const level of state.levels) {
+        if (isBroken(level)) said.push(`${brokenPlan(level)}${level.indent > 0 ? ' in a subtest' : ''}`)
       }
       return {
         cases: { ...cases },
@@ -212,9 +276,10 @@ export function createTapReader(): TapReader {
         pending: [...pending],
         failures,
         notes,
+        trouble,
       }
       saved = () => {
-        ;({ state, cases, failing, others, pending, failures, notes } = copy)
+        ;({ state, cases, failing, others, pending, failures, notes, trouble } = copy)
       }
     },
     restore: () => saved?.(),
@@ -224,6 +289,7 @@ export function createTapReader(): TapReader {
 const ascii = (text: string): readonly number[] => Array.from(text, (letter) => letter.charCodeAt(0))
 /** How lines that say something begin, lower case, behind a time stamp and the indentation. */
 const openers = ['tap version', 'ktap version', '1..'].map(ascii)
+const early = ['ok ', 'not ok '].map(ascii)
 const followers = ['ok', 'not ok', 'bail out!', '---', '...'].map(ascii)
 
 /** Cheap look at the bytes: most lines of a log are none. */
@@ -236,9 +302,8 @@ function couldBeTap(bytes: Uint8Array, isOpen: boolean): boolean {
     at = end + 1
   }
   while (bytes[at] === 32) at += 1
-  return (
-    openers.some((start) => begins(bytes, at, start)) || (isOpen && followers.some((start) => begins(bytes, at, start)))
-  )
+  const isBegunBy = (start: readonly number[]) => begins(bytes, at, start)
+  return openers.some(isBegunBy) || (isOpen ? followers : early).some(isBegunBy)
 }
 
 function begins(bytes: Uint8Array, at: number, start: readonly number[]): boolean {
@@ -249,6 +314,9 @@ function begins(bytes: Uint8Array, at: number, start: readonly number[]): boolea
   }
   return true
 }
+
+const isBroken = ({ plan, seen }: Level): boolean => plan !== undefined && plan !== seen
+const brokenPlan = ({ plan, seen }: Level): string => `${plan} cases planned, ${seen} came`
 
 /** The description and what stands behind an unescaped ` #`. */
 function splitDirective(text: string): { description: string; directive: 'skip' | 'todo' | undefined; reason: string } {

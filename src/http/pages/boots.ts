@@ -8,12 +8,11 @@
  */
 import * as v from 'valibot'
 import type { BootQuery, Daemon } from '../../commands/daemon.ts'
-import { localProfile } from '../../domain/boot.ts'
 import { stageOf } from '../../domain/stage.ts'
+import { type BootVerdict, judgeBoot, stepVerdicts, type TrackName, trackOf } from './boot-outcome.ts'
 import { formatBytes, formatDuration, type Moment, moment, plural, visible } from './words.ts'
 
-/** Verdict of a boot or step as the pages show it: glyph and word (WEB.md "Look"). */
-export type Verdict = 'pass' | 'warn' | 'fail' | 'lost' | 'running' | 'skip'
+export type Verdict = BootVerdict
 
 export const glyphs: Readonly<Record<Verdict, string>> = {
   pass: '✓',
@@ -25,24 +24,45 @@ export const glyphs: Readonly<Record<Verdict, string>> = {
 }
 
 export interface StepView {
+  /** How long after the beginning of the boot it was asked for: `+1.4 s`. */
+  readonly after: string
+  /** What the file is for. */
+  readonly stage: string
   readonly when: Moment | undefined
   /** What was asked for: file name, or URL path. */
   readonly what: string
   readonly size: string
   readonly took: string
   readonly verdict: Verdict
+  readonly glyph: string
   readonly outcome: string
   readonly detail: string
+  /** When in the boot it was, as a bar: per mille of the whole. */
+  readonly bar: { readonly from: number; readonly length: number } | undefined
 }
 
 export interface BootView {
+  /** 0 where the trace gave none. */
+  readonly id: number
+  readonly startedMs: number
   readonly when: Moment | undefined
+  /** From its first request to the end of its last. */
+  readonly tookMs: number
   readonly mac: string | undefined
   readonly ip: string | undefined
   readonly system: number | undefined
   readonly profile: string | undefined
+  /** What decided that; undefined where nothing was, or where it was not kept. */
+  readonly decision: { readonly by: string; readonly instead: string; readonly seq: number } | undefined
   readonly verdict: Verdict
+  readonly glyph: string
   readonly outcome: string
+  readonly clue: string
+  /** The stages it came to, and the one that is missing. */
+  readonly track: readonly { readonly name: TrackName; readonly reached: boolean; readonly after: string }[]
+  readonly sentBytes: number
+  /** When it will be silent for too long, if nothing comes; undefined where it has ended. */
+  readonly silentAtMs: number | undefined
   readonly steps: readonly StepView[]
   /** Steps that were not kept, in words; empty if none. */
   readonly more: string
@@ -50,17 +70,6 @@ export interface BootView {
 
 /** A machine that said nothing for this long will say nothing more in this stage: slow firmware takes half of it. */
 const silentMs = 120_000
-
-/** How a transfer ended → what it means for the reader. What is looked for in vain is how loaders search. */
-const stepVerdicts: Readonly<Record<string, Verdict>> = {
-  done: 'pass',
-  probe: 'skip',
-  replaced: 'skip',
-  refused: 'skip',
-  aborted: 'warn',
-  timeout: 'fail',
-  failed: 'fail',
-}
 
 const text = v.fallback(v.optional(v.nullable(v.string())), undefined)
 const number = v.fallback(v.optional(v.nullable(v.number())), undefined)
@@ -76,13 +85,17 @@ const stepRow = v.object({
 })
 type StepRow = v.InferOutput<typeof stepRow>
 
+const decisionRow = v.object({ by: v.string(), instead: v.string(), seq: v.number() })
+
 const bootRow = v.object({
+  id: v.fallback(v.number(), 0),
   startedMs: v.number(),
   endedMs: number,
   mac: text,
   ip: text,
   systemId: number,
   profile: text,
+  decision: v.fallback(v.optional(v.nullable(decisionRow)), undefined),
   more: number,
   steps: v.fallback(v.array(v.unknown()), []),
 })
@@ -107,53 +120,61 @@ function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
     const step = v.safeParse(stepRow, each)
     return step.success ? [step.output] : []
   })
-  const silent = nowMs - (row.endedMs ?? row.startedMs) > silentMs
+  const endedMs = row.endedMs ?? row.startedMs
+  const judged = judgeBoot(steps, row.profile ?? undefined, nowMs - endedMs > silentMs)
+  const span = { fromMs: row.startedMs, lengthMs: Math.max(1, endedMs - row.startedMs) }
   return {
+    id: row.id,
+    startedMs: row.startedMs,
     when: moment(row.startedMs, nowMs),
+    tookMs: Math.max(0, endedMs - row.startedMs),
     mac: row.mac ?? undefined,
     ip: row.ip ?? undefined,
     system: row.systemId ?? undefined,
     profile: row.profile == null ? undefined : visible(row.profile),
-    ...judge(steps, row.profile ?? undefined, silent),
-    steps: steps.map((step) => viewStep(step, nowMs)),
+    decision: row.decision ?? undefined,
+    ...judged,
+    glyph: glyphs[judged.verdict],
+    track: trackOf(steps, row.profile ?? undefined).map(({ name, atMs, reached }) => ({
+      name,
+      reached,
+      after: atMs === undefined ? '' : formatDuration(Math.max(0, atMs - row.startedMs)),
+    })),
+    sentBytes: steps.reduce((sum, step) => sum + (step.sentBytes ?? 0), 0),
+    silentAtMs: judged.verdict === 'running' ? endedMs + silentMs : undefined,
+    // Put into words only where they are shown: a list of a thousand boots shows none.
+    get steps() {
+      return steps.map((step) => viewStep(step, span, nowMs))
+    },
     more: row.more ? plural(row.more, 'later step') : '',
   }
 }
 
-/** How a boot ended, from the furthest it came; while the machine may still go on it is running. */
-function judge(
-  steps: readonly StepRow[],
-  profile: string | undefined,
-  silent: boolean,
-): { readonly verdict: Verdict; readonly outcome: string } {
-  const broken = steps.at(-1)
-  if (broken && stepVerdicts[broken.outcome] === 'fail') return { verdict: 'fail', outcome: 'broke off' }
-  const reached = new Set(steps.filter((step) => step.outcome === 'done').map((step) => stageOf(step.name)))
-  if (reached.has('report')) return { verdict: 'pass', outcome: 'reported' }
-  if (reached.has('configuration')) {
-    if (profile === localProfile) return { verdict: 'pass', outcome: 'local disk' }
-    if (reached.has('file')) return silent ? { verdict: 'pass', outcome: 'kernel sent' } : running
-    return silent ? { verdict: 'fail', outcome: 'asked for no kernel' } : running
-  }
-  if (!silent) return running
-  if (profile === undefined && steps.some((step) => stageOf(step.name) === 'configuration')) {
-    return { verdict: 'skip', outcome: 'got no answer' }
-  }
-  return { verdict: 'fail', outcome: 'asked for no configuration' }
+/** When a page with these boots would say something else although nothing came: ms from now; undefined: never. */
+export function dueInMs(boots: readonly BootView[], nowMs: number): number | undefined {
+  const next = Math.min(...boots.flatMap(({ silentAtMs }) => silentAtMs ?? []))
+  return Number.isFinite(next) ? Math.max(0, next - nowMs) + dueSlackMs : undefined
 }
 
-const running = { verdict: 'running', outcome: 'booting' } as const
+/** The clock of a browser is not more exact. */
+const dueSlackMs = 1000
 
-function viewStep(row: StepRow, nowMs: number): StepView {
+function viewStep(row: StepRow, span: { readonly fromMs: number; readonly lengthMs: number }, nowMs: number): StepView {
   const bytes = row.outcome === 'done' || row.sentBytes ? (row.sentBytes ?? row.sizeBytes) : undefined
+  const share = (ms: number) => Math.round(Math.min(1000, Math.max(0, (1000 * ms) / span.lengthMs)))
+  // A word this version does not know is shown as it is, without a judgement.
+  const verdict = stepVerdicts[row.outcome] ?? 'lost'
   return {
+    stage: stageOf(row.name),
     when: row.at == null ? undefined : moment(row.at, nowMs),
+    after: row.at == null ? '' : `+${formatDuration(Math.max(0, row.at - span.fromMs))}`,
     what: visible(row.name),
     size: bytes == null ? '' : formatBytes(bytes),
     took: row.durationMs == null ? '' : formatDuration(row.durationMs),
-    // A word this version does not know is shown as it is, without a judgement.
-    verdict: stepVerdicts[row.outcome] ?? 'lost',
+    verdict,
+    glyph: glyphs[verdict],
     outcome: visible(row.outcome),
     detail: visible(row.detail ?? ''),
+    bar: row.at == null ? undefined : { from: share(row.at - span.fromMs), length: share(row.durationMs ?? 0) },
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { type Change, type ChangeKind, changeKinds, compareGrouped } from '../../domain/compare.ts'
+import { Refusal } from '../../domain/errors.ts'
 import { verdicts } from '../../domain/verdict.ts'
 import type { VersionRow } from '../../store/run-rows.ts'
 import { csvLines } from './export.ts'
@@ -20,6 +21,24 @@ export interface ComparePage {
   readonly data: object
   readonly frame: Omit<Frame, 'access'>
   readonly changes: readonly Change[]
+}
+
+/** Longer is no pair of names, and is not looked through: a version has 255 bytes at most. */
+const pairMax = 3 * 255 + 3
+
+/**
+ * `A...B` → A and B. Names may hold dots themselves: it is cut where both sides are versions, else in the middle. Refuses
+ * (not-found) what is no pair.
+ */
+export function splitPair(pair: string, isVersion: (name: string) => boolean): [string, string] {
+  const cuts: number[] = []
+  for (let at = pair.indexOf('...'); at >= 0; at = pair.indexOf('...', at + 1)) cuts.push(at)
+  const sides = (at: number): [string, string] => [pair.slice(0, at), pair.slice(at + 3)]
+  const middle = cuts[Math.floor((cuts.length - 1) / 2)]
+  if (middle === undefined || pair.length > pairMax) {
+    throw new Refusal('not-found', 'a comparison is /compare/<version>...<version>')
+  }
+  return sides(cuts.find((at) => sides(at).every(isVersion)) ?? middle)
 }
 
 export async function viewCompare(
@@ -39,6 +58,8 @@ export async function viewCompare(
   const count = (kind: ChangeKind) => changes.filter((change) => change.kind === kind).length
   const kinds = (Object.keys(changeKinds) as ChangeKind[]).filter((kind) => count(kind) > 0)
   const regressions = count('regression')
+  const newFailures = count('newFailure')
+  const isWorse = regressions > 0 || newFailures > 0
   const base = `/compare/${encodeURIComponent(a.name)}...${encodeURIComponent(b.name)}`
   const link = (format: string) => `${base}?${new URLSearchParams({ ...(words === '' ? {} : { q: words }), format })}`
   const side = (given: Change['before'], version: string) =>
@@ -56,9 +77,9 @@ export async function viewCompare(
     a: visible(a.name),
     b: visible(b.name),
     query: words,
-    failing: regressions > 0,
-    glyph: regressions > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
-    answer: `From ${visible(a.name)} to ${visible(b.name)}: ${plural(regressions, 'regression')}, ${formatCount(count('fixed'))} fixed, ${formatCount(count('lostCoverage') + count('disappeared'))} lost or gone.`,
+    failing: isWorse,
+    glyph: isWorse ? verdicts.fail.glyph : verdicts.pass.glyph,
+    answer: `From ${visible(a.name)} to ${visible(b.name)}: ${plural(regressions, 'regression')}, ${plural(newFailures, 'new failure')}, ${formatCount(count('fixed'))} fixed, ${formatCount(count('lostCoverage') + count('disappeared'))} lost or gone.`,
     versions: queries.listVersions(versionsOffered).map(({ name }) => visible(name)),
     kinds: kinds.map((kind) => ({
       kind,

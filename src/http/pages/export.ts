@@ -2,6 +2,7 @@
  * The machines page as CSV and JSON: exactly the rows it shows, for programs and spreadsheets.
  * Source: WEB.md "Behaviour"; RFC 4180 (CSV); OWASP "CSV Injection" (cells that a spreadsheet would calculate).
  */
+import { Refusal } from '../../domain/errors.ts'
 import type { BootView } from './boots.ts'
 import type { MachineRow } from './machine-index.ts'
 
@@ -14,6 +15,12 @@ export function machinesCsv(rows: readonly MachineRow[], boots: ReadonlyMap<numb
     return [row.id, row.name, addresses, row.next, row.since, row.by, boot?.outcome, boot?.when?.at].map(cell).join(',')
   })
   return [columns.join(','), ...lines, ''].join('\r\n')
+}
+
+/** `format` of a URL; undefined: the page is asked for. Refuses (`usage`) any other. */
+export function formatOf(given: string | undefined): 'csv' | 'json' | undefined {
+  if (given === undefined || given === 'csv' || given === 'json') return given
+  throw new Refusal('usage', `format=${given.slice(0, 20)} is not possible: csv or json`)
 }
 
 /** A head and rows as CSV. */

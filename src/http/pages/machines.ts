@@ -5,9 +5,9 @@
  * get, and which unknown ones were seen. Filter, order and page are in the URL. Source: WEB.md, COMPATIBILITY 4.6 (`/`).
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { parseMac } from '../../domain/address.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import { type BootView, glyphs, readBoots } from './boots.ts'
+import { createBootMachines, unknownMachines } from './boot-machine.ts'
+import { type BootView, dueInMs, glyphs, readBoots } from './boots.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
 import type { VersionIndex } from './version-index.ts'
@@ -18,6 +18,8 @@ import { commandLine, formatCount, moment, plural, visible } from './words.ts'
 export const rowsPerPage = 100
 /** Boots looked at for unknown machines and failures: the last minutes of a busy server, days of a quiet one. */
 const bootsRecent = 500
+/** Systems whose last boots are asked for in one question: what the trace answers at most. */
+const bootsAtOnce = 1000
 /** Unknown machines listed; the newest. */
 const unknownMax = 10
 /** Failing machines named one by one; beyond that only counted. */
@@ -84,8 +86,14 @@ export async function lastBoots(
   rows: readonly MachineRow[],
   nowMs: number,
 ): Promise<ReadonlyMap<number, BootView>> {
-  const boots = await Promise.all(rows.map(({ id }) => readBoots(daemon, { system: id, limit: 1 }, nowMs)))
-  return new Map(rows.flatMap(({ id }, place) => (boots[place]?.[0] ? [[id, boots[place][0]] as const] : [])))
+  const found = new Map<number, BootView>()
+  for (let from = 0; from < rows.length; from += bootsAtOnce) {
+    const latestOf = rows.slice(from, from + bootsAtOnce).map(({ id }) => id)
+    for (const boot of (await readBoots(daemon, { latestOf, limit: bootsAtOnce }, nowMs)) ?? []) {
+      if (boot.system !== undefined) found.set(boot.system, boot)
+    }
+  }
+  return found
 }
 
 /** Data of the template and what the layout needs. */
@@ -139,7 +147,7 @@ export async function viewMachines(
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
     traced: recent !== undefined,
-    unknown: unknownMachines(recent ?? [], daemon),
+    unknown: unknownMachines(daemon, recent ?? [], unknownMax),
     byDefault: viewDefault(daemon, nowMs),
     empty: total === 0,
     examples: examples(daemon),
@@ -157,7 +165,15 @@ export async function viewMachines(
   const title = needs > 0 ? `${glyphs.fail} ${needs} · Machines` : 'Machines'
   return {
     data,
-    frame: { title, state: needs > 0 ? 'fail' : 'ok', place: 'machines', query: query.words, seq, wall: query.wall },
+    frame: {
+      title,
+      state: needs > 0 ? 'fail' : 'ok',
+      place: 'machines',
+      query: query.words,
+      seq,
+      boots: { dueMs: dueInMs(recent ?? [], nowMs) },
+      wall: query.wall,
+    },
   }
 }
 
@@ -199,14 +215,16 @@ function countsOf(rows: readonly MachineRow[]): object[] {
 
 /** Systems whose latest boot failed, newest first. */
 function failingSystems(recent: readonly BootView[], daemon: Daemon): object[] {
+  const machineOf = createBootMachines(daemon)
   const seen = new Set<number>()
   return recent.flatMap((boot) => {
-    if (boot.system === undefined || seen.has(boot.system)) return []
-    seen.add(boot.system)
-    const system = boot.verdict === 'fail' ? daemon.store.queries.getSystem(boot.system) : undefined
-    if (!system) return []
-    const detail = boot.steps.findLast((step) => step.verdict === 'fail')
-    return [{ id: system.id, name: visible(system.name), when: boot.when, outcome: boot.outcome, step: detail }]
+    const { id, name } = machineOf(boot)
+    // A machine that no system has is nobody's to mend; it is listed below.
+    if (id === undefined || seen.has(id)) return []
+    seen.add(id)
+    if (boot.verdict !== 'fail') return []
+    const step = boot.steps.findLast((each) => each.verdict === 'fail')
+    return [{ id, name, boot: boot.id, when: boot.when, outcome: boot.outcome, step, clue: boot.clue }]
   })
 }
 
@@ -219,7 +237,7 @@ function viewRow(row: MachineRow, boot: BootView | undefined, nowMs: number): ob
     next: row.next === null ? undefined : visible(row.next),
     since: row.since === null ? undefined : moment(row.since, nowMs),
     by: visible(row.by ?? ''),
-    boot: boot && { verdict: boot.verdict, glyph: glyphs[boot.verdict], outcome: boot.outcome, when: boot.when },
+    boot,
   }
 }
 
@@ -229,19 +247,6 @@ function viewDefault(daemon: Daemon, nowMs: number): object {
   const undecided = { command: commandLine('pxemngr', 'nextboot', defaultSystem, 'local') }
   if (!next) return undecided
   return { id: next.system.id, next: visible(next.profile), since: moment(next.at, nowMs), by: visible(next.by) }
-}
-
-/** Machines that asked and that no system has (now), newest first. */
-function unknownMachines(recent: readonly BootView[], daemon: Daemon): object[] {
-  const found = new Map<string, object>()
-  for (const { mac, ip, when, system } of recent) {
-    if (found.size === unknownMax) break
-    if (mac === undefined || system !== undefined || found.has(mac)) continue
-    const address = parseMac(mac)
-    if (!address || daemon.store.queries.systemsWith(address).length > 0) continue
-    found.set(mac, { mac, ip, when, command: `pxemngr addsystem NAME ${mac}` })
-  }
-  return [...found.values()]
 }
 
 /** The commands that put a first machine on this page, with a profile that is really there. */

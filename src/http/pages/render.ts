@@ -13,16 +13,31 @@ import type { Access } from '../env.ts'
 import { assetUrl } from './static.ts'
 
 /** The templates in `templates/pages/`, without the layout and the parts. */
-const pageNames = ['machines', 'system', 'login', 'problem', 'matrix', 'compare', 'runs', 'run', 'versions'] as const
+const pageNames = [
+  'machines',
+  'system',
+  'boots',
+  'boot',
+  'setup',
+  'login',
+  'problem',
+  'matrix',
+  'compare',
+  'runs',
+  'run',
+  'versions',
+] as const
 export type PageName = (typeof pageNames)[number]
 
-/** Places of the left rail; those without a page yet are not in it (`places`). */
+/** Places of the left rail. */
 export type Place = 'machines' | 'boots' | 'tests' | 'results' | 'setup'
 
 const places: readonly { readonly place: Place; readonly text: string; readonly href: string }[] = [
   { place: 'machines', text: 'Machines', href: '/' },
+  { place: 'boots', text: 'Boots', href: '/boots' },
   { place: 'tests', text: 'Tests', href: '/queue' },
   { place: 'results', text: 'Results', href: '/versions' },
+  { place: 'setup', text: 'Setup', href: '/setup' },
 ]
 
 export interface Crumb {
@@ -45,11 +60,26 @@ export interface Frame {
   readonly query?: string
   /** Sequence number that the page shows: it refreshes itself when later records come; absent: it stays as it is. */
   readonly seq?: number
+  /** It shows boots, which are no records: it refreshes itself when some have changed, and in `dueMs` in any case. */
+  readonly boots?: { readonly dueMs: number | undefined }
   /** Controls left out, larger, for a screen on the wall (`?wall`). */
   readonly wall?: boolean
 }
 
-const parts = ['layout', 'time', 'address', 'command', 'runtable', 'stack', 'chart', 'charts', 'matrixrow'] as const
+const parts = [
+  'layout',
+  'time',
+  'address',
+  'command',
+  'runtable',
+  'bootsteps',
+  'track',
+  'checks',
+  'stack',
+  'chart',
+  'charts',
+  'matrixrow',
+] as const
 
 let eta: Eta | undefined
 
@@ -86,6 +116,8 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     login: access?.via === 'anonymous',
     logout: access?.via === 'session',
     seq: frame.seq,
+    boots: frame.boots !== undefined,
+    due: frame.boots?.dueMs,
     now: Date.now(),
     wall: frame.wall ?? false,
     version,

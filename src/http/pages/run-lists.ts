@@ -5,7 +5,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { failingSince, flakyScore } from '../../domain/compare.ts'
-import { verdicts } from '../../domain/verdict.ts'
+import { runStates, verdicts } from '../../domain/verdict.ts'
 import type { Named, VersionRow } from '../../store/run-rows.ts'
 import type { Frame } from './render.ts'
 import type { ListQuery } from './run-selection.ts'
@@ -40,7 +40,7 @@ export interface Section {
 /** For `runs.eta`. */
 export interface ListData {
   readonly heading: string
-  readonly tone: 'fail' | 'pass'
+  readonly tone: 'fail' | 'pass' | 'running'
   readonly glyph: string
   /** The first line. */
   readonly answer: string
@@ -210,8 +210,8 @@ export function viewQueue(daemon: Daemon, query: ListQuery, nowMs: number): List
       : `${plural(total, 'test runs', 'tests run')}, ${plural(counts.requested, 'waits', 'wait')}${late.length > 0 ? `, ${plural(late.length, 'is', 'are')} late` : ''}.`
   const data: ListData = {
     heading: 'Queue',
-    tone: late.length > 0 ? 'fail' : 'pass',
-    glyph: late.length > 0 ? verdicts.lost.glyph : '●',
+    tone: late.length > 0 ? 'fail' : 'running',
+    glyph: late.length > 0 ? verdicts.lost.glyph : total > 0 ? runStates.running.glyph : '',
     answer,
     sections: [
       { id: 'runs', title: 'Running and waiting', count: '', table },

@@ -95,21 +95,25 @@ export interface Selection {
   readonly cut: boolean
 }
 
-/** `among`: these runs are chosen from, in place of those that `only` leaves. */
+/**
+ * `among`: these runs are chosen from, in place of those that `only` leaves. `known`: those that `only` leaves, newest
+ * first and one more than `listedMax` where there are, of whoever has read them already.
+ */
 export function selectRuns(
   queries: Queries,
   only: Omit<RunFilter, 'limit' | 'before'>,
   query: ListQuery,
   defaults: ListDefaults,
-  among?: readonly RunRow[],
+  { among, known }: { readonly among?: readonly RunRow[]; readonly known?: readonly BriefRun[] } = {},
 ): Selection {
   const sort = query.sort ?? defaults.sort
   const descending = query.sort ? query.descending : defaults.descending
   const group = query.group === 'none' ? undefined : (query.group ?? defaults.group)
   const filter = { ...only, ...filterOf(query.standing, only), limit: listedMax + 1 }
-  const found = among?.map(briefOf) ?? (query.standing === 'missing' ? [] : queries.briefRuns(filter))
-  const cut = found.length > listedMax
-  if (cut) found.pop()
+  const read = () => (query.standing === undefined && known) || queries.briefRuns(filter)
+  const all = among?.map(briefOf) ?? (query.standing === 'missing' ? [] : read())
+  const cut = all.length > listedMax
+  const found = cut ? all.slice(0, listedMax) : all
   const names = createNames(queries)
   const wanted = found.filter((run) => query.words === '' || hasWords(names.textOf(run), query.words))
   // Newest first is how they come.
@@ -176,7 +180,7 @@ function createNames(queries: Queries): Names {
   const listed = {
     system: () => queries.listSystems(),
     test: () => queries.listTests(),
-    version: () => queries.listVersions(),
+    version: () => queries.knownVersions(),
   }
   const known = new Map<string, ReadonlyMap<number, string>>()
   const namesOf = (kind: keyof typeof listed) => {

@@ -4,7 +4,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { runStates, verdictNames, verdicts } from '../../domain/verdict.ts'
-import type { RunFilter, RunRow } from '../../store/run-rows.ts'
+import type { BriefRun, RunFilter, RunRow } from '../../store/run-rows.ts'
 import type { Queries } from '../../store/store.ts'
 import { showRun } from './run-rows.ts'
 import {
@@ -31,6 +31,8 @@ export interface TableOptions {
   readonly only: Omit<RunFilter, 'limit' | 'before'>
   /** These are chosen from. */
   readonly among?: readonly RunRow[]
+  /** What `only` leaves, if it has been read already: see `selectRuns`. */
+  readonly known?: readonly BriefRun[]
   readonly query: ListQuery
   /** What `q` is in links, where the page looks for it elsewhere than in names. */
   readonly linkWords?: string
@@ -80,7 +82,7 @@ const groupTexts: Readonly<Record<RunGroup, string>> = {
 /** What is shown: of the page, and as CSV and JSON. */
 export function pickRuns(queries: Queries, options: TableOptions): PickedRuns {
   const { query, rows = rowsShown } = options
-  const selection = selectRuns(queries, options.only, query, options.defaults, options.among)
+  const selection = selectRuns(queries, options.only, query, options.defaults, options)
   const { runs } = selection
   if (query.page === 'all') return { selection, shown: runs, page: 1, pages: 1, from: 0 }
   const pages = Math.max(1, Math.ceil(runs.length / rows))

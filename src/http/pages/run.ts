@@ -18,7 +18,7 @@ const casesShown = 200
 const diffLinesMax = 2000
 /** Kinds of lines that can be shown alone, in the order in which they are offered. */
 const toggled = 'EWIV'
-const toggleWords: Readonly<Record<string, string>> = { E: 'errors', W: 'warnings', I: 'infos', V: 'versions' }
+const toggleWords: Readonly<Record<string, string>> = { E: 'error', W: 'warning', I: 'info', V: 'version' }
 /** Lines above one that is looked for. */
 const linesAbove = 20
 
@@ -33,7 +33,9 @@ export interface RunOptions {
   readonly withLog: boolean
   /** Whether the difference to the last good run is asked for; to this run. */
   readonly diff: number | undefined
+  /** Why a form was refused, and what was typed into it. */
   readonly fault?: string
+  readonly typed?: string
 }
 
 export function parseRunQuery(params: URLSearchParams): Pick<RunOptions, 'from' | 'show' | 'diff' | 'withLog'> {
@@ -111,6 +113,11 @@ export async function viewRunPage(
       : undefined,
     hash: run.hash?.slice(0, 12),
     facts,
+    words: {
+      error: open || counts.error !== 1 ? 'errors' : 'error',
+      warning: open || counts.warning !== 1 ? 'warnings' : 'warning',
+      info: open || counts.info !== 1 ? 'infos' : 'info',
+    },
     counts: {
       error: formatCount(counts.error),
       warning: formatCount(counts.warning),
@@ -123,6 +130,7 @@ export async function viewRunPage(
     kept: run.version !== null && queries.getVersion(run.version.id)?.kept === true,
     forms: options.mayChange,
     fault: options.fault,
+    typed: options.typed ?? '',
     open,
     notes: detail.notes.map(visible),
     measurements: detail.measurements.map(({ name, value, unit }) => ({
@@ -130,6 +138,11 @@ export async function viewRunPage(
       value,
       unit: visible(unit),
     })),
+    failingCount: formatCount(Math.max(fail, failing.length)),
+    failingMore:
+      Math.max(fail, failing.length) > casesShown
+        ? `and ${formatCount(Math.max(fail, failing.length) - Math.min(failing.length, casesShown))} more, in the log`
+        : '',
     failing: failing.slice(0, casesShown).map(({ name, note }) => ({ name: visible(name), note: visible(note) })),
     attachments: detail.attachments.map(({ name, sizeBytes }, place) => ({
       name: visible(name),
@@ -202,7 +215,8 @@ function viewLog(
     toggles: [...toggled].map((letter) => ({
       letter,
       kind: kindOf(letter),
-      text: toggleWords[letter] ?? '',
+      // Counts of a running test go on in the browser, which knows no grammar.
+      text: `${toggleWords[letter] ?? ''}${countOf(letter) === '1' && !open ? '' : 's'}`,
       count: countOf(letter),
       current: show.includes(letter),
       href: `${url([...toggled].filter((each) => show.includes(each) !== (each === letter)).join(''))}#log`,
@@ -268,5 +282,6 @@ function part(title: string, before: string[] | undefined, after: string[] | und
       ? []
       : [lines.map(({ kind, text }) => ({ kind, sign: signs[kind], text: visible(text.slice(0, 2000)) }))]
   })
-  return { title, hunks, note: 'The same.' }
+  const note = left > 0 ? '' : `Cut after ${formatCount(diffLinesMax)} lines.`
+  return { title, hunks, note: hunks.length === 0 ? 'The same.' : note }
 }

@@ -3,6 +3,7 @@
  * Source: WEB.md "Voice and layout" (the search field).
  */
 import type { Daemon } from '../../commands/daemon.ts'
+import { findAddress } from '../../domain/address.ts'
 import type { Named } from '../../store/run-rows.ts'
 import type { ListData, ListPage, Section } from './run-lists.ts'
 import type { ListQuery } from './run-selection.ts'
@@ -40,9 +41,15 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       .filter(({ name }) => fits(name))
       .slice(0, hitsMax)
       .map((row) => ({ text: visible(row.name), href: href(row as never), note: '' }))
-  const mac = /^[0-9a-f:.-]{12,17}$/i.test(words) ? words : undefined
+  const address = findAddress(words)
+  const holders = address ? queries.systemsWith(address.text) : []
+  const named = queries.listSystems().filter(({ id, name }) => fits(name) || holders.some((each) => each.id === id))
   const found = {
-    Machines: links(queries.listSystems(), ({ id }: Named) => `/system/${id}/`),
+    Machines: named.slice(0, hitsMax).map(({ id, name }) => ({
+      text: visible(name),
+      href: `/system/${id}/`,
+      note: holders.some((each) => each.id === id) ? `has ${address?.text}` : '',
+    })),
     Tests: links(queries.listTests(), ({ id }: Named) => `/testname/${id}/`),
     Versions: links(queries.listVersions(), ({ id }: Named) => `/tests/${id}/`),
     Profiles: links(
@@ -55,6 +62,22 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
   const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const total = Object.values(found).reduce((sum, each) => sum + each.length, 0) + errors.length
   const sections: Section[] = [
+    ...(address
+      ? [
+          {
+            id: 'boots',
+            title: 'Boots',
+            count: '',
+            links: [
+              {
+                text: `Boots of ${address.text}`,
+                href: `/boots?${new URLSearchParams({ q: address.text })}`,
+                note: '',
+              },
+            ],
+          },
+        ]
+      : []),
     ...Object.entries(found)
       .filter(([, hits]) => hits.length > 0)
       .map(([title, hits]) => ({
@@ -78,7 +101,9 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
     words === ''
       ? 'Type a part of a name, or of an error.'
       : total === 0
-        ? `Nothing has ${visible(query.words)} in it.${mac ? ' Machines are found by MAC on the first page.' : ''}`
+        ? address
+          ? `No system has ${address.text}. What asked from there is among the boots.`
+          : `Nothing has ${visible(query.words)} in it.`
         : `${plural(total, 'hit')} for ${visible(query.words)}.`
   const data: ListData = { heading: 'Search', tone: 'pass', glyph: '', answer, sections }
   return {

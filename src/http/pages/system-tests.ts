@@ -42,10 +42,10 @@ export function tableOfSystem(daemon: Daemon, system: SystemRow, query: ListQuer
   }
 }
 
-/** How its tests are: a line in words, one row a test, and what changes from version to version. */
-export function viewSystemTests(daemon: Daemon, system: SystemRow): object {
+/** How its tests are: a line in words, one row a test, and what changes from version to version. `all`: newest first. */
+export function viewSystemTests(daemon: Daemon, all: readonly BriefRun[]): object {
   const { queries } = daemon.store
-  const runs = queries.briefRuns({ system: system.id, states: ['done'], limit: judgedMax })
+  const runs = all.filter(({ state }) => state === 'done').slice(0, judgedMax)
   const byTest = new Map<number, BriefRun[]>()
   for (const run of [...runs].reverse()) {
     const own = byTest.get(run.test) ?? []

@@ -9,10 +9,10 @@ import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
-import { glyphs, readBoots } from './boots.ts'
+import { dueInMs, readBoots } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
-import type { ListQuery } from './run-selection.ts'
+import { type ListQuery, listedMax } from './run-selection.ts'
 import { pickRuns, viewRunTable } from './run-table.ts'
 import type { SystemHistory } from './system-history.ts'
 import { tableOfSystem, viewAsked, viewSystemTests, viewTestForms } from './system-tests.ts'
@@ -58,8 +58,9 @@ export async function viewSystem(
   const [only] = answers
   const own = decisions[0]?.profile
   const sick = queries.sickOf(system.id)
-  const tested = viewSystemTests(daemon, system)
-  const options = tableOfSystem(daemon, system, given.list)
+  const runs = queries.briefRuns({ system: system.id, limit: listedMax + 1 })
+  const tested = viewSystemTests(daemon, runs)
+  const options = { ...tableOfSystem(daemon, system, given.list), known: runs }
   const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const state = headline(answers, profiles, isDefault, decisions[0], nowMs)
   const data = {
@@ -84,11 +85,7 @@ export async function viewSystem(
     tested,
     table,
     traced: boots !== undefined,
-    boots: (boots ?? []).map((boot) => ({
-      ...boot,
-      glyph: glyphs[boot.verdict],
-      steps: boot.steps.map((step) => ({ ...step, glyph: glyphs[step.verdict] })),
-    })),
+    boots: boots ?? [],
     records:
       records &&
       [...records].reverse().map(({ seq: record, at, actor, changes, count }) => ({
@@ -115,6 +112,7 @@ export async function viewSystem(
       place: 'machines',
       crumbs: [{ text: 'Machines', href: '/' }, { text: name }],
       seq,
+      boots: { dueMs: dueInMs(boots ?? [], nowMs) },
     },
   }
 }
@@ -162,10 +160,15 @@ function answerFor(daemon: Daemon, address?: Address): Answer {
   return {
     address: address?.text,
     profile: answer.found ? visible(answer.profile) : undefined,
-    steps: answer.why.map(visible),
+    steps: answer.why.map((step) => withTimes(visible(step))),
     faulty: answer.found && answer.profile !== answer.decided,
     seq: answer.found ? answer.seq : undefined,
   }
+}
+
+/** Times in the spelling of the pages. */
+function withTimes(step: string): string {
+  return step.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\b/g, (at) => moment(at, Date.parse(at))?.exact ?? at)
 }
 
 /** What the machine with this address would ask if it booted now. */

@@ -91,6 +91,8 @@ export function viewVersions(
     version.before === undefined
       ? undefined
       : `/compare/${encodeURIComponent(version.before)}...${encodeURIComponent(version.name)}`
+  const worst = verdictNames.find((verdict) => (newest?.counts[verdict] ?? 0) > 0)
+  const isBad = regressions > 0 || worst === 'fail'
   const answer = !newest
     ? 'No result has named a version yet.'
     : `${visible(newest.name)}: ${stackOf(newest.counts).words || 'no result'}${newest.before === undefined ? '' : `; ${plural(regressions, 'regression')} since ${visible(newest.before)}`}.`
@@ -98,8 +100,8 @@ export function viewVersions(
   return {
     data: {
       answer,
-      tone: regressions > 0 ? 'fail' : 'pass',
-      glyph: regressions > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
+      tone: isBad ? 'fail' : worst === undefined ? '' : verdicts[worst].tone,
+      glyph: isBad ? verdicts.fail.glyph : worst === undefined ? '' : verdicts[worst].glyph,
       compare: newest && compareUrl(newest),
       rows: versions.map((version) => ({
         name: visible(version.name),

@@ -44,12 +44,18 @@ function formatSpan(ms: number): string {
   return `${Math.max(1, Math.floor(ms / unit.ms))} ${unit.name}`
 }
 
-/** `340 ms`, `1.2 s`, `2 min 5 s`; undefined stays undefined. */
+/** `340 ms`, `1.2 s`, `2 min 5 s`, `3 h 20 min`, `1 d`: its two largest units, what is 0 left out. */
 export function formatDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
-  const seconds = Math.round(ms / 1000)
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+  const tenths = Math.round(ms / 100)
+  if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`
+  const at = units.findIndex((each) => Math.round(ms / 1000) * 1000 >= each.ms)
+  const [first, second] = [units[at], units[at + 1]]
+  if (!first || !second) return `${Math.round(ms / 1000)} s`
+  const whole = Math.round(ms / second.ms)
+  const perFirst = first.ms / second.ms
+  const rest = whole % perFirst
+  return `${Math.floor(whole / perFirst)} ${first.name}${rest === 0 ? '' : ` ${rest} ${second.name}`}`
 }
 
 const sizes = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

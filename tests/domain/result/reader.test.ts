@@ -41,6 +41,8 @@ test('each piece of evidence gives its verdict, the worst wins', () => {
     [`1..${'9'.repeat(400)}\nok 1\n`, 'fail'],
     ['1..00000000001\nok 1\n', 'pass'],
     ['X: 1\n', 'fail'],
+    ['X: 3221225477\n', 'fail'],
+    ['X: 99999999999999999999\n', 'fail'],
     ['X: 77\n', 'skip'],
     ['X: 77\nW: x\n', 'warn'],
     ['X: 77\nE: x\n', 'fail'],
@@ -50,6 +52,8 @@ test('each piece of evidence gives its verdict, the worst wins', () => {
     ['1..1\nok 1\nok 2\n', 'fail'],
     ['1..1\nok 1\nBail out! no disk\n', 'fail'],
     ['1..0 # SKIP no such hardware\n', 'skip'],
+    ['1..0 # SKIP a\nTAP version 14\n1..1\nok 1\n', 'pass'],
+    ['1..0 # SKIP a\nok 1\n', 'fail'],
     ['1..2\nok 1 # SKIP a\nok 2 # skip b\n', 'skip'],
     ['1..2\nok 1 # SKIP a\nok 2\n', 'pass'],
     ['1..2\nok 1\nnot ok 2 # TODO later\n', 'pass'],
@@ -120,6 +124,53 @@ test('TAP is read only after a version line or a plan', () => {
   assert.equal(read('KTAP version 1\nok 1\n').cases.total, 1)
 })
 
+test('a plan at the end makes the numbered cases before it count, and nothing else does', () => {
+  const good = read('words\nok 1 - a\n# diagnostics\nok 2 - b # SKIP\n1..2\n')
+  assert.deepEqual([good.verdict, good.cases.pass, good.cases.skip], ['pass', 1, 1])
+  const bad = read('ok 1 - a\nnot ok 2 - b\n1..2\n')
+  assert.deepEqual([bad.verdict, bad.reason], ['fail', '1 of 2 cases failed: b'])
+  const nested = read('# Subtest: foo\n    ok 1 - a\n    not ok 2 - b # TODO\n    1..2\nok 1 - foo\n1..1\n')
+  assert.deepEqual([nested.verdict, nested.cases.total, nested.caseList[0]?.name], ['pass', 2, 'foo > a'])
+  // Words that look like cases, and then a document with its plan in front.
+  assert.deepEqual(read('not ok 1 - words\n1..2\nok 1\nok 2\n').cases, {
+    total: 2,
+    pass: 2,
+    fail: 0,
+    skip: 0,
+    todo: 0,
+  })
+  assert.equal(verdictOf('not ok 1 - words\nTAP version 13\n1..1\nok 1\n'), 'pass')
+  assert.equal(verdictOf('ok 1\nok 2\n1..3\n'), 'fail')
+  assert.equal(verdictOf('ok 1\nnot ok 3\n1..2\n'), 'fail')
+  assert.equal(verdictOf('ok 1\nnot ok 2\n'), 'pass')
+})
+
+test('several documents in one result: each keeps its own plan', () => {
+  for (const head of ['TAP version 13\n', '']) {
+    const both = read(`${head}1..1\nok 1 - a\n${head}1..2\nok 1 - b\nok 2 - c\n`)
+    assert.deepEqual([both.verdict, both.cases.total], ['pass', 3], head)
+    const second = read(`${head}1..2\nok 1\nok 2\n${head}1..3\nok 1\n`)
+    assert.deepEqual([second.verdict, second.reason], ['fail', '3 cases planned, 1 came'], head)
+    const first = read(`${head}1..2\nok 1\n${head}1..2\nok 1\nok 2\n`)
+    assert.deepEqual([first.verdict, first.reason], ['fail', '2 cases planned, 1 came'], head)
+  }
+  assert.equal(verdictOf('TAP version 13\nok 1\n1..1\nTAP version 13\nok 1\nok 2\n1..2\n'), 'pass')
+  const inner = '  KTAP version 1\n  1..2\n  ok 1\n  KTAP version 1\n  1..1\n  ok 1\nok 1 - suite\n'
+  assert.equal(read(`KTAP version 1\n1..1\n${inner}`).reason, '2 cases planned, 1 came')
+})
+
+test('a parent that is not ok fails, also where nothing below it does, and is counted as no case', () => {
+  const child = '# Subtest: foo\n    1..1\n    ok 1 - a\n'
+  const summary = read(`TAP version 14\n1..1\n${child}not ok 1 - foo\n`)
+  assert.deepEqual([summary.verdict, summary.reason], ['fail', 'foo: not ok, though nothing below it failed'])
+  assert.deepEqual([summary.cases.total, summary.cases.fail], [1, 0])
+  assert.equal(verdictOf(`TAP version 14\n1..1\n${child}not ok 1 - foo # TODO later\n`), 'pass')
+  const failing = 'KTAP version 1\n1..1\n  1..1\n    1..1\n    not ok 1 a\n  not ok 1 b\nnot ok 1 c\n'
+  assert.equal(read(failing).reason, '1 of 1 cases failed: c > b > a')
+  const unplanned = 'KTAP version 1\n1..1\n    1..2\n    ok 1 a\nnot ok 1 c\n'
+  assert.equal(read(unplanned).reason, 'c: 2 cases planned, 1 came')
+})
+
 test('leaves count, parents do not; names are parent > child, also three levels deep', () => {
   const summary = read(`TAP version 14
 1..2
@@ -161,8 +212,12 @@ test('YAML blocks hold no cases; an escaped # is no directive', () => {
   const summary = read(
     'TAP version 14\n1..2\nnot ok 1 - a \\# SKIP\n  ---\n  message: ok 9\n  ok 7 - trap\n  ...\nok 2\n',
   )
-  assert.equal(summary.cases.fail, 1)
+  assert.deepEqual(summary.cases, { total: 2, pass: 1, fail: 1, skip: 0, todo: 0 })
   assert.equal(summary.caseList[0]?.name, 'a # SKIP')
+  const text = '1..1\nok 1 - a\n  ---\n  output: |\n    not ok 2 - b\n  ok: 1\n  ...\n'
+  assert.deepEqual([verdictOf(text), read(text).cases.total], ['pass', 1])
+  // One that was cut off ends at the next line that is not part of it.
+  assert.equal(read('1..2\nok 1\n  ---\n  at: x\nnot ok 2 - b\n').reason, '1 of 2 cases failed: b')
 })
 
 test('a TODO that passes leaves a note', () => {
@@ -181,6 +236,20 @@ test('JUnit: failures and errors fail, skipped skips, suites and classes name th
   assert.deepEqual(summary.cases, { total: 4, pass: 1, fail: 2, skip: 1, todo: 0 })
   assert.deepEqual(summary.caseList[0], { name: 's&t > b', outcome: 'fail', note: 'x < y', durationMs: null })
   assert.deepEqual(summary.caseList.find(({ outcome }) => outcome === 'pass')?.durationMs, 250)
+})
+
+test('JUnit: what fails a suite beside its cases, or is counted in its attributes alone, fails', () => {
+  const setUp = '<testsuite name="s"><error message="no disk"/><testcase name="a"/></testsuite>'
+  assert.deepEqual(read('', setUp).caseList[0], { name: 's', outcome: 'fail', note: 'no disk', durationMs: null })
+  assert.deepEqual(read('', setUp).cases, { total: 2, pass: 1, fail: 1, skip: 0, todo: 0 })
+  const counted =
+    '<testsuites><testsuite name="s" failures="2" errors="0"><testcase name="a"/></testsuite></testsuites>'
+  assert.deepEqual([read('', counted).verdict, read('', counted).reason], ['fail', '1 of 2 cases failed: s'])
+  assert.match(read('', counted).caseList[0]?.note ?? '', /failures="2"/)
+  const both = '<testsuite failures="1" errors="1"><testcase name="a"><failure/></testcase></testsuite>'
+  assert.deepEqual(read('', both).cases, { total: 1, pass: 0, fail: 1, skip: 0, todo: 0 })
+  // Words of the program are none.
+  assert.equal(verdictOf('', '<testsuite failures="0" errors=""><system-out><error/></system-out></testsuite>'), 'pass')
 })
 
 test('JUnit that cannot be read is a warning with a note: a DTD, no XML, cut off, another document, too deep', () => {
