@@ -11,6 +11,7 @@ import fs, { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import v8 from 'node:v8'
 
 /** A start takes a second on a busy machine. */
 const runTimeoutMs = 30_000
@@ -24,6 +25,8 @@ export async function makeCodeCaches({ runtime, flags, assets, dir }) {
   const work = mkdtempSync(join(tmpdir(), 'pxemngr-build-'))
   const list = join(work, 'assets.json')
   writeFileSync(list, JSON.stringify(assets))
+  const config = join(work, 'pxemngr.toml')
+  writeFileSync(config, '')
   const socket = join(work, 'socket')
   const folders = ['data-dir', 'profiles-dir', 'tftp-root', 'tests-dir', 'results-dir'].flatMap((key) => [
     `--${key}`,
@@ -34,8 +37,8 @@ export async function makeCodeCaches({ runtime, flags, assets, dir }) {
   const running = new Set()
   const start = (bundle, cache, words) => {
     const own = fileURLToPath(import.meta.url)
-    // Settings of whoever builds must not reach it.
-    const env = { PATH: process.env.PATH ?? '', HOME: work }
+    // Settings of whoever builds, and of the machine, must not reach it.
+    const env = { PATH: process.env.PATH ?? '', HOME: work, PXEMNGR_CONFIG: config }
     const child = spawn(runtime, [...flags, own, bundle, list, cache, ...words], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -128,6 +131,8 @@ async function runBundleOnce([name, assetsFile, cache, ...words]) {
     runBundle(bundlePath(name), script, load)
     return
   }
+  // A flag that is set while it runs would be expected of whoever takes the code, before anything has set it.
+  v8.setFlagsFromString = () => {}
   const { writeSync } = fs
   fs.writeSync = (...given) => {
     if (String(given[1]).startsWith('pxemngr ready ')) keep()

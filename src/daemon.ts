@@ -8,12 +8,13 @@ import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { setFlagsFromString } from 'node:v8'
 import { stream } from './cli/process.ts'
-import { checkFolders, refuseFiles } from './config/check.ts'
+import { checkFolders, refuseFiles, refuseTwice } from './config/check.ts'
 import { type LoadedConfig, loadConfig } from './config.ts'
 import { getAccount } from './daemon/account.ts'
 import { startDaemon } from './daemon/start.ts'
 import { listenForSignals } from './daemon/stop.ts'
 import { Refusal } from './domain/errors.ts'
+import { lineControls, showSigns } from './domain/visible.ts'
 import { createLog, type Log } from './log.ts'
 import { restoreDataDir } from './store/backup.ts'
 import { repairDataDir } from './store/repair.ts'
@@ -56,6 +57,7 @@ async function serve(argv: readonly string[]): Promise<number> {
   const loaded = await readConfig(argv)
   const log = createLog(loaded.config.logLevel, isatty(stderrDescriptor))
   for (const warning of loaded.warnings) log.warn(warning)
+  refuseTwice(loaded.config)
   if (loaded.check) {
     const { user } = loaded.config
     if (user !== null && process.getuid?.() === 0) getAccount(user)
@@ -77,11 +79,16 @@ async function serve(argv: readonly string[]): Promise<number> {
 /** The ready line is for whoever waits for it: a stdout that is closed or full ends no daemon. */
 function sayReady(line: string, log: Log): void {
   try {
-    if (stream(stdoutDescriptor).write(`${line}\n`)) return
+    if (stream(stdoutDescriptor).write(`${shown(line)}\n`)) return
     log.warn('nobody reads standard output: the ready line is lost')
   } catch (error) {
     log.warn('the ready line cannot be written to standard output', { error: String(error) })
   }
+}
+
+/** Names and bytes come from disk: what would steer a terminal is made visible, as the client does. */
+function shown(text: string): string {
+  return showSigns(text, lineControls)
 }
 
 /** The data directory that `serve` would use with these flags. */
@@ -95,7 +102,7 @@ async function dataDirOf(typed: Readonly<Record<string, unknown>>): Promise<stri
 
 async function repair(typed: Readonly<Record<string, unknown>>): Promise<number> {
   const report = await repairDataDir(await dataDirOf(typed), { dryRun: typed['dry-run'] === true })
-  print(typed['json'] === undefined ? report.lines : [JSON.stringify(report)])
+  print(typed['json'] === undefined ? report.lines.map(shown) : [JSON.stringify(report)])
   return report.lostAcknowledged ? 1 : 0
 }
 

@@ -62,7 +62,7 @@ function formatJson(now: Date, level: LogLevel, message: string, fields: LogFiel
 function formatReadable(now: Date, level: LogLevel, message: string, fields: LogFields): string {
   const rest = Object.entries(plain(fields)).map(([key, value]) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value)
-    return ` ${key}=${/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text)}`
+    return ` ${key}=${escapeControls(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text))}`
   })
   const mark = level === 'info' ? '' : ` ${level.toUpperCase()}`
   return `${now.toISOString().slice(11, 23)}${mark} ${escapeControls(message)}${rest.join('')}\n`

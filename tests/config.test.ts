@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { checkFolders } from '../src/config/check.ts'
+import { checkFolders, refuseTwice } from '../src/config/check.ts'
 import { fields, keys, variableName } from '../src/config/keys.ts'
 import { compareConfig, formatReference, type LoadInput, loadConfig } from '../src/config.ts'
 import { Refusal } from '../src/domain/errors.ts'
@@ -434,6 +434,14 @@ describe('--check', () => {
     readable: (path: string) => path !== '/var/lib/pxemngr/tests',
     fileSystemType: () => type,
   })
+  it('an address that is listed twice, but for port 0', async () => {
+    const check = async (...argv: string[]) => refuseTwice((await load({ argv })).config)
+    await check('--http=127.0.0.1:80,127.0.0.2:80', '--tftp=127.0.0.1:80')
+    await check('--http=127.0.0.1:0,127.0.0.1:0')
+    const twice = { name: 'Refusal', kind: 'usage', message: 'http names the address ::1 with port 80 twice' }
+    await assert.rejects(check('--http=[::1]:80', '--http=127.0.0.1:80', '--http=[::1]:80'), twice)
+  })
+
   it('is silent about folders that the first start makes', async () => {
     assert.deepEqual(checkFolders((await load()).config, disk({})), [])
   })

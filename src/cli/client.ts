@@ -14,8 +14,13 @@ import { AnswerFault, ByteReader, type Head, type NextBytes, readBody, readHead 
 
 /** From the first try to the daemon's first byte (CONTRACT: "within 2 s"). */
 const reachTimeoutMs = 2000
-/** A call that is silent for longer has lost its daemon; streams (`history -f`) may be silent for ever. */
+/** A call that is silent for longer before its answer begins has lost its daemon. */
 const answerIdleMs = 300_000
+/** An answer that is silent so long (`history -f`): its daemon is asked over another connection whether it lives. */
+const silenceMs = 15_000
+/** For each try, of which so many have to fail. */
+const aliveMs = 5000
+const triesMax = 3
 
 export interface Call {
   /** Name of the command. */
@@ -78,6 +83,7 @@ const faultWords: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no way to this host',
   ENETUNREACH: 'no way to this network',
   ETIMEDOUT: 'no answer',
+  ESILENT: 'it does not answer any more',
 }
 
 function connectFault(error: unknown): string {
@@ -152,7 +158,7 @@ async function exchange(
     }
     while (head !== null && head.status < 200) head = await readHead(reader)
     if (head === null) throw new AnswerFault('cut', 'the connection was closed')
-    socket.setTimeout(0)
+    watchSilence(socket, target)
     return {
       status: head.status,
       reason: head.reason,
@@ -163,6 +169,37 @@ async function exchange(
   } catch (error) {
     close()
     throw answerRefusal(error, call, where, sent)
+  }
+}
+
+/**
+ * Ends a connection whose daemon is gone without a word: stopped, unplugged. A stream may be silent for ever, and not all
+ * can carry a sign of life (`log -f`). Keep-alive finds a host that has been started anew.
+ */
+function watchSilence(socket: Socket, target: Target): void {
+  socket.removeAllListeners('timeout')
+  socket.setKeepAlive(true, silenceMs)
+  socket.setTimeout(silenceMs)
+  socket.on('timeout', async () => {
+    for (let tries = 0; tries < triesMax; tries++) {
+      if (await isAlive(target)) return socket.setTimeout(silenceMs)
+    }
+    return socket.destroy(Object.assign(new Error(), { code: 'ESILENT' }))
+  })
+}
+
+/** Whether anything is answered; what does not matter. */
+async function isAlive(target: Target): Promise<boolean> {
+  const late = AbortSignal.timeout(aliveMs)
+  try {
+    const socket = await open(target, Date.now() + aliveMs, late)
+    late.onabort = () => socket.destroy()
+    socket.write('HEAD /healthz HTTP/1.0\r\n\r\n')
+    const heard = await nextBytes(socket, late)()
+    socket.destroy()
+    return heard !== null
+  } catch {
+    return false
   }
 }
 
@@ -213,7 +250,7 @@ function answerRefusal(error: unknown, { name, isFollowed }: Call, where: string
     })
   }
   const known = sent ? `whether ${name} was done is not known` : `${name} was not done`
-  const kind = isFollowed === true ? 'no-daemon' : 'not-kept'
+  const kind = isFollowed || error.message === faultWords['ESILENT'] ? 'no-daemon' : 'not-kept'
   return new Refusal(kind, `the answer of ${where} broke off (${error.message}): ${known}`, { cause: error })
 }
 

@@ -34,7 +34,7 @@ export async function complete(words: readonly string[], sources: Sources): Prom
 
 async function candidates(before: readonly string[], typing: string, sources: Sources): Promise<Candidate[]> {
   const { form, group, positionals, option, global, ended } = await read(before, sources)
-  if (option?.value !== undefined) return optionValues(option, sources)
+  if (option?.value !== undefined) return optionValues(option, form, sources)
   const options = await optionsOf(form, sources)
   if (typing.startsWith('-') && !ended) {
     return options.map(({ name, summary }) => ({ text: `--${name}`, summary }))
@@ -86,10 +86,27 @@ async function optionsOf(form: Form | undefined, sources: Sources): Promise<read
   return form ? [...form.options, ...commonOptions(form)] : [...globalOptions]
 }
 
-async function optionValues(option: Option, sources: Sources): Promise<Candidate[]> {
+async function optionValues(option: Option, form: Form | undefined, sources: Sources): Promise<Candidate[]> {
   if (/FILE|PATH|DIR/.test(option.value ?? '')) return [{ text: filesMark }]
   const flag = (await sources.flags()).find(({ name }) => name === option.name)
-  return (flag?.words ?? []).map((text) => ({ text }))
+  return (flag?.words ?? choices(form, option.name)).map((text) => ({ text }))
+}
+
+/** As far as completion looks into the schema of a command's arguments. */
+interface Schema {
+  readonly entries?: Readonly<Record<string, Schema>>
+  /** Of an optional value, of a list. */
+  readonly wrapped?: Schema
+  readonly item?: Schema
+  /** Of a choice. */
+  readonly options?: readonly string[]
+}
+
+/** The words that an option's schema allows, where it is a choice or a list of such. */
+function choices(form: Form | undefined, name: string): readonly string[] {
+  let schema = (form as { readonly args?: Schema } | undefined)?.args?.entries?.[name]
+  while (schema && !schema.options) schema = schema.wrapped ?? schema.item
+  return schema?.options ?? []
 }
 
 function commandWords(forms: readonly Form[], group: string | undefined): Candidate[] {

@@ -4,7 +4,7 @@
  */
 import type { Output } from '../commands/definition.ts'
 import { Refusal } from '../domain/errors.ts'
-import { showSigns } from '../domain/visible.ts'
+import { lineControls, showSigns } from '../domain/visible.ts'
 import type { Io } from './io.ts'
 import { fileFault } from './save.ts'
 
@@ -14,8 +14,6 @@ export class OutputClosed extends Error {}
 /** Bytes are gathered up to this before they are written, so that a list of 10,000 names is no 10,000 writes. */
 const gatheredMax = 64 * 1024
 
-/** In a line: all but the tab, which parts columns. */
-const lineControls = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g
 /** In a text of many lines: ends of lines stay too. */
 const textControls = /\r(?!\n)|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g
 

@@ -3,8 +3,6 @@
  * refused; of a range those that exist are taken. Source: RUNS "Commands" (selectors).
  */
 import { Refusal } from '../domain/errors.ts'
-import { defaultSystem } from '../domain/name.ts'
-import { selectNames } from '../domain/selector.ts'
 import type { Queries, SystemRow } from '../store/store.ts'
 
 /** The refusal of 0.8 for a name that no system has. */
@@ -23,9 +21,7 @@ export function getSystem(queries: Queries, name: string): SystemRow {
 export function selectSystems(queries: Queries, selector: string): SystemRow[] {
   const exact = queries.findSystem(selector)
   if (exact) return [exact]
-  const rows = new Map(queries.listSystems().map((row) => [row.name, row]))
-  rows.delete(defaultSystem)
-  const found = selectNames(selector, rows.keys()).flatMap((name) => rows.get(name) ?? [])
+  const found = queries.systemsLike(selector)
   if (found.length === 0) throw notDefined(selector)
   return found
 }

@@ -58,6 +58,17 @@ export function refuseFiles(config: Config, disk: Disk = localDisk): void {
   }
 }
 
+/** Refuses (`usage`) an address that is listed twice: its second bind would find it in use, as if by another program. */
+export function refuseTwice(config: Config): void {
+  for (const key of ['tftp', 'http'] as const) {
+    const fixed = config[key].filter(({ port }) => port !== 0)
+    const twice = fixed.find(({ host, port }, at) =>
+      fixed.some((other, before) => before < at && other.host === host && other.port === port),
+    )
+    if (twice) throw new Refusal('usage', `${key} names the address ${twice.host} with port ${twice.port} twice`)
+  }
+}
+
 function ownFolders(config: Config): [name: string, path: string][] {
   return [
     ['data-dir', config.dataDir],

@@ -102,7 +102,7 @@ async function start(
     linkTargets: () => config.linkTargets,
   })
   closers.push(() => profiles.close())
-  const testing = await openTesting(store, log, () => config)
+  const testing = await openTesting(store, log, () => config, trace)
   closers.push(() => testing.close())
 
   const startedMs = Date.now()
@@ -190,6 +190,7 @@ async function start(
   }
   const machines = createMachineUrls(machineOptions)
   const handout = testing.urls(machineOptions)
+  const uploads = testing.uploadUrls(machineOptions)
   const managed = createLater(async () => {
     const { createManagement } = await import('../http/management.ts')
     return createManagement(daemon, managementOptions)
@@ -202,7 +203,7 @@ async function start(
     mounts: [
       machines.mount,
       handout.mount,
-      (app) => testing.mountUploads(app, machineOptions),
+      uploads.mount,
       (app) =>
         mountBootFiles(app, {
           resolve,
@@ -227,7 +228,7 @@ async function start(
     const server = createHttpServer(
       listenLater(managed, 'tcp', log),
       'tcp',
-      (incoming, outgoing) => machines.first(incoming, outgoing) || handout.first(incoming, outgoing),
+      (...request) => machines.first(...request) || handout.first(...request) || uploads.first(...request),
     )
     servers.push(server)
     logRequests(server, log)

@@ -8,16 +8,16 @@ import type { Config } from '../config.ts'
 import { parseIp4 } from '../domain/address.ts'
 import type { Decision } from '../domain/boot.ts'
 import { isGrubConfiguration, stageOf } from '../domain/stage.ts'
-import type { HttpApp } from '../http/env.ts'
 import { createHandoutUrls, type HandoutUrls } from '../http/handout.ts'
 import type { MachineOptions } from '../http/machines.ts'
-import { mountUploads } from '../http/uploads.ts'
+import { createUploadUrls, type UploadUrls } from '../http/uploads.ts'
 import type { Log } from '../log.ts'
 import { createEnding } from '../runs/ending.ts'
 import { createHandout } from '../runs/handout.ts'
 import type { IsUploaded } from '../runs/incoming.ts'
 import { createLives, type MachineIdentity } from '../runs/life.ts'
 import { createProgressReaders, readersMax } from '../runs/progress.ts'
+import { recallBoots } from '../runs/recall-boots.ts'
 import { createResultFolder } from '../runs/result-files.ts'
 import { openRetention } from '../runs/retention.ts'
 import { openRunClock } from '../runs/run-clock.ts'
@@ -29,6 +29,7 @@ import { createUploads } from '../runs/uploads.ts'
 import { waitsFor } from '../runs/waiting.ts'
 import { openWebhooks } from '../runs/webhooks.ts'
 import type { Store } from '../store/store.ts'
+import type { Trace } from '../store/trace.ts'
 
 export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'webhooks'> {
   /** Why `status` is degraded, one line each. */
@@ -41,12 +42,17 @@ export interface Testing extends Pick<Daemon, 'tests' | 'results' | 'runs' | 'we
   sign(machine: MachineIdentity, what: string): void
   /** The URLs of machines, with what they share with the others. */
   urls(options: MachineOptions): HandoutUrls
-  mountUploads(app: HttpApp, options: MachineOptions): void
+  uploadUrls(options: MachineOptions): UploadUrls
   close(): Promise<void>
 }
 
 /** `config`: as it is now; SIGHUP changes it. */
-export async function openTesting(store: Store, log: Log, config: () => Config): Promise<Testing> {
+export async function openTesting(
+  store: Store,
+  log: Log,
+  config: () => Config,
+  trace: Pick<Trace, 'boots'>,
+): Promise<Testing> {
   const { testsDir, resultsDir } = config()
   const tests = await openTests({
     dir: testsDir,
@@ -94,6 +100,9 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
     .removeOld(isUploaded, uploads.alone, () => isClosed)
     .then((removed) => removed > 0 && log.warn('uploads that an older version left are removed', { uploads: removed }))
     .catch((error: unknown) => log.warn('the results folder cannot be looked through', { error }))
+  recallBoots({ store, lives, boots: trace.boots }).catch((error: unknown) =>
+    log.warn('boots from before this start are not known: their runs wait for the next one', { error }),
+  )
   return {
     tests,
     results: folder,
@@ -131,8 +140,8 @@ export async function openTesting(store: Store, log: Log, config: () => Config):
           loop: getAssetText('templates/tests/run.sh'),
         },
       }),
-    mountUploads: (app, options) =>
-      mountUploads(app, {
+    uploadUrls: (options) =>
+      createUploadUrls({
         ...options,
         tokens,
         folder,

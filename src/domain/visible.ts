@@ -10,6 +10,9 @@
 export const unseen =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
 
+/** What would steer a terminal or end the line, all but the tab, which parts columns. */
+export const lineControls = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g
+
 /** Each character that `which` (global) matches as its sign. */
 export function showSigns(text: string, which: RegExp): string {
   return text.replace(which, (char) => {

@@ -6,10 +6,7 @@
 import { Refusal } from '../domain/errors.ts'
 import { type Auth, isSameOrigin } from './auth.ts'
 import type { HttpApp, HttpContext } from './env.ts'
-import { readBody } from './json.ts'
-
-/** A token and a path. */
-const formMaxBytes = 16 * 1024
+import { readForm } from './form.ts'
 
 /** Page with the form; `fault` is what was wrong with the last try. `next` is where a login leads. */
 export type LoginPage = (next: string, fault: string | undefined) => string
@@ -43,13 +40,6 @@ export function mountLogin(app: HttpApp, auth: Auth, page: LoginPage = plainLogi
 
 function checkOrigin(c: HttpContext): void {
   if (!isSameOrigin(c)) throw new Refusal('forbidden', 'the request comes from a page of another site')
-}
-
-async function readForm(c: HttpContext): Promise<URLSearchParams> {
-  if (!/^application\/x-www-form-urlencoded *(;|$)/i.test(c.req.header('content-type') ?? '')) {
-    throw new Refusal('usage', 'the body has to be a form: application/x-www-form-urlencoded')
-  }
-  return new URLSearchParams(new TextDecoder().decode(await readBody(c.req.raw.body, formMaxBytes)))
 }
 
 /** `next` if it is a path of this server, else `/`; `//host` and `/\host` would lead elsewhere. */

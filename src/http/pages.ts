@@ -53,7 +53,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
   const showSystem = async (c: HttpContext, system: SystemRow, more: Partial<SystemOptions>, status = 200) => {
     const mayChange = c.get('access').via !== 'anonymous' && isAtLeast(c.get('access').role, 'operator')
     const list = parseListQuery(new URL(c.req.url).searchParams)
-    const file = await exportList(c, daemon.store.queries, tableOfSystem(daemon, system, list), 'runs')
+    const file = await exportList(c, daemon.store.queries, () => tableOfSystem(daemon, system, list), 'runs')
     if (file) return file
     const { data, frame } = await viewSystem(daemon, system, { mayChange, nowMs: nowMs(), history, list, ...more })
     return show(c, 'system', data, frame, status)

@@ -17,9 +17,9 @@ import type { Queries } from '../store/store.ts'
 import { isAtLeast } from './access.ts'
 import { actorOf, isSameOrigin } from './auth.ts'
 import type { HttpApp, HttpContext } from './env.ts'
+import { readForm } from './form.ts'
 import { dataResponse, securityHeaders } from './headers.ts'
 import { renderBadge } from './pages/badge.ts'
-import { readForm } from './pages/changes.ts'
 import { changesCsv, splitPair, viewCompare } from './pages/compare.ts'
 import { csvLines, formatOf } from './pages/export.ts'
 import { createTail, parsePosition } from './pages/log-tail.ts'
@@ -65,11 +65,11 @@ export function mountResultPages(
   const list = async (
     c: HttpContext,
     name: string,
-    tableOf: (query: ListQuery) => TableOptions,
+    tableOf: (query: ListQuery) => TableOptions | Promise<TableOptions>,
     view: (query: ListQuery) => ListPage | Promise<ListPage>,
   ): Promise<Response> => {
     const query = parseListQuery(paramsOf(c))
-    const file = await exportList(c, queries, tableOf(query), name)
+    const file = await exportList(c, queries, () => tableOf(query), name)
     if (file) return file
     const { data, frame } = await view(query)
     return show(c, 'runs', data, frame)
@@ -301,13 +301,13 @@ export function mountResultPages(
 export async function exportList(
   c: HttpContext,
   queries: Queries,
-  options: TableOptions,
+  tableOf: () => TableOptions | Promise<TableOptions>,
   name: string,
 ): Promise<Response | undefined> {
   const format = formatOf(c.req.query('format'))
   if (format === undefined) return undefined
   const type = format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json'
-  const text = await exportRuns(queries, pickRuns(queries, options).shown, format)
+  const text = await exportRuns(queries, pickRuns(queries, await tableOf()).shown, format)
   return dataResponse(text, type, `${name}.${format}`)
 }
 

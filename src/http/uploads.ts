@@ -5,8 +5,8 @@
  * answered is on disk and in the journal. A result is read as it passes, so its size costs no memory. Sources: RUNS
  * "Machine URLs", CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.4.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants } from 'node:os'
-import { Readable } from 'node:stream'
 import { quote } from '../domain/address.ts'
 import { durationAllowed, parseDuration } from '../domain/duration.ts'
 import { Refusal } from '../domain/errors.ts'
@@ -25,9 +25,10 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { headersOf, type MachineAnswer, text } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
 import { boundaryOf, MultipartFault, type PartSink, readMultipart } from './multipart.ts'
-import { answerUnread, readBody } from './unread.ts'
+import { type Asked, answerRawUpload, bodyOf, readAll } from './raw-upload.ts'
+import { answerUnread } from './unread.ts'
 
-export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log'> {
+export interface UploadUrlOptions extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'log' | 'onAnswered'> {
   readonly tokens: RunTokens
   readonly folder: ResultFolder
   readonly uploads: Uploads
@@ -50,7 +51,13 @@ const attachmentsMax = 100
 /** What a form has around its files, which do not count for it: heads and delimiters. Bytes. */
 const formMax = 256 * 1024
 
-export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
+export interface UploadUrls {
+  /** For `createHttpServer`: answers an upload itself, as most of them come, and returns whether it did. */
+  first(incoming: IncomingMessage, outgoing: ServerResponse): boolean
+  mount(app: HttpApp): void
+}
+
+export function createUploadUrls(options: UploadUrlOptions): UploadUrls {
   const { store, folder, lives } = options
   /** Bytes of progress being received. */
   let held = 0
@@ -65,7 +72,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
   }
 
   /** The run, if this caller may report on it; else what to answer. */
-  async function authorize(c: HttpContext): Promise<RunRow | MachineAnswer> {
+  async function authorize(c: Asked): Promise<RunRow | MachineAnswer> {
     const id = c.req.param('id') ?? ''
     const run = /^[1-9]\d{0,14}$/.test(id) ? store.queries.getRun(Number(id)) : undefined
     if (!run) return text(404, `there is no run ${id.slice(0, 40)}`)
@@ -81,22 +88,19 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     return text(403, `${caller.peer} may not report on run ${run.id} of ${run.system.name}`)
   }
 
-  const sign = async (c: HttpContext, run: RunRow, what: string): Promise<void> => {
+  const sign = async (c: Asked, run: RunRow, what: string): Promise<void> => {
     const caller = await identifyCaller(c.get('peer'), options.callers)
     const mac =
       caller.macs[0] ?? ((store.queries.machineOf(run.id)?.mac ?? undefined) as Caller['macs'][number] | undefined)
     lives.sign({ mac, ip: caller.peer }, what, Date.now())
   }
 
-  app.all('/upload/:id', async (c) => {
-    if (c.req.method !== 'POST')
-      return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
+  const answerUpload = async (c: Asked): Promise<MachineAnswer> => {
     const run = await authorize(c)
-    if ('status' in run) return answer(c, run)
-    return answer(c, await upload(c, run))
-  })
+    return 'status' in run ? run : upload(c, run)
+  }
 
-  async function upload(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
+  async function upload(c: Asked, run: RunRow): Promise<MachineAnswer> {
     const boundary = boundaryOf(c.req.header('content-type'))
     if (boundary === undefined)
       return text(400, 'the body has to be multipart/form-data with a file in the field "file"')
@@ -137,7 +141,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     }
   }
 
-  async function receive(c: HttpContext, incoming: Upload, boundary: string, max: number): Promise<void> {
+  async function receive(c: Asked, incoming: Upload, boundary: string, max: number): Promise<void> {
     const { space } = options
     /** Of the whole form, and of what stands in its parts. */
     let received = 0
@@ -171,7 +175,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     })
   }
 
-  function faultAnswer(error: unknown, c: HttpContext, run: RunRow): MachineAnswer {
+  function faultAnswer(error: unknown, c: Asked, run: RunRow): MachineAnswer {
     if (error instanceof MultipartFault) return text(400, error.message)
     if (error instanceof Refusal) return text(error.status, error.message)
     const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -187,7 +191,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     return text(500, 'the server failed: its log says why')
   }
 
-  app.all('/progress/:id', async (c) => {
+  const progressUrl = async (c: HttpContext): Promise<Response> => {
     const { method } = c.req
     if (method !== 'POST' && method !== 'GET' && method !== 'HEAD') {
       return answer(c, text(405, `${method} is not possible here: GET, POST`, { allow: 'GET, HEAD, POST' }))
@@ -204,7 +208,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     } catch (error) {
       return answer(c, faultAnswer(error, c, run))
     }
-  })
+  }
 
   async function progress(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
     const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(c.req.header('content-range') ?? '')
@@ -286,7 +290,7 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     )
   }
 
-  app.all('/extend/:id', async (c) => {
+  const extendUrl = async (c: HttpContext): Promise<Response> => {
     if (c.req.method !== 'POST')
       return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
     const run = await authorize(c)
@@ -311,7 +315,19 @@ export function mountUploads(app: HttpApp, options: UploadUrlOptions): void {
     } catch (error) {
       return answer(c, faultAnswer(error, c, run))
     }
-  })
+  }
+
+  return {
+    first: (incoming, outgoing) => answerRawUpload(incoming, outgoing, answerUpload, options),
+    mount(app) {
+      app.all('/upload/:id', async (c) => {
+        if (c.req.method === 'POST') return answer(c, await answerUpload(c))
+        return answer(c, text(405, `${c.req.method} is not possible here: POST`, { allow: 'POST' }))
+      })
+      app.all('/progress/:id', progressUrl)
+      app.all('/extend/:id', extendUrl)
+    },
+  }
 }
 
 function tooLarge(max: number): string {
@@ -322,22 +338,4 @@ function tooLarge(max: number): string {
 function closedBy({ state, verdict, uploaded }: RunRow): string | undefined {
   if (state === 'done') return uploaded ? 'uploaded' : (verdict ?? state)
   return state === 'cancelled' || state === 'expired' ? state : undefined
-}
-
-/** The body as it comes: from the raw request where there is one. */
-function bodyOf(c: HttpContext): AsyncIterable<Uint8Array> {
-  if (c.env.incoming) return readBody(c.env.incoming)
-  const { body } = c.req.raw
-  return body ? Readable.fromWeb(body as never) : Readable.from([])
-}
-
-async function readAll(source: AsyncIterable<Uint8Array>, max: number): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = []
-  let size = 0
-  for await (const piece of source) {
-    size += piece.length
-    if (size > max) throw new Refusal('invalid', `the body has more than the ${max} bytes that Content-Range says`)
-    pieces.push(piece)
-  }
-  return Buffer.concat(pieces)
 }

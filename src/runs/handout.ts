@@ -19,8 +19,8 @@ import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 /** Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render. */
 const lookedAtFirst = 8
 const lookedAtMax = 20_000
-/** Systems known to have nothing to do. */
-const idleMax = 100_000
+/** Systems of which something is known. */
+const systemsMax = 100_000
 
 export interface Handed {
   readonly run: RunRow
@@ -80,9 +80,24 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
   const taken = new Map<number, Taken>()
   /** Systems without a waiting run: most machines that ask have none, thousands ask every few seconds. */
   const idle = new Set<number>()
+  /** Systems none of whose waiting runs is a retry: their oldest is the next. */
+  const withoutRetries = new Set<number>()
   store.onApplied(({ events }) => {
-    for (const event of events) if (event.type === 'run.requested') idle.delete(event.system)
+    for (const event of events) {
+      if (event.type !== 'run.requested') continue
+      idle.delete(event.system)
+      if (event.attempt > 1) withoutRetries.delete(event.system)
+    }
   })
+
+  /** Waiting runs in the order in which they are handed out. */
+  const waiting = (systems: readonly number[], limit: number): RunRow[] => {
+    if (systems.every((system) => withoutRetries.has(system))) return store.queries.oldestRequestedOf(systems, limit)
+    const runs = store.queries.requestedOf(systems, limit)
+    // Retries come first: there is none.
+    if (runs[0]?.attempt === 1) addAll(withoutRetries, systems)
+    return runs
+  }
 
   const find = (systems: readonly number[], variables: (run: RunRow) => TestVariables) => {
     if (systems.every((system) => idle.has(system))) return undefined
@@ -90,11 +105,8 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
     const faulty = new Set<string>()
     let looked = 0
     for (let limit = lookedAtFirst; ; limit = Math.min(8 * limit, lookedAtMax)) {
-      const runs = store.queries.requestedOf(systems, limit)
-      if (runs.length === 0) {
-        if (idle.size >= idleMax) idle.clear()
-        for (const system of systems) idle.add(system)
-      }
+      const runs = waiting(systems, limit)
+      if (runs.length === 0) addAll(idle, systems)
       for (const run of runs.slice(looked)) {
         const key = `${run.system.id} ${run.test.id}`
         if (taken.has(run.id) || faulty.has(key)) continue
@@ -186,6 +198,11 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
     peek: find,
     ensureSent: (run) => taken.get(run)?.record() ?? sentBefore,
   }
+}
+
+function addAll(known: Set<number>, systems: readonly number[]): void {
+  if (known.size >= systemsMax) known.clear()
+  for (const system of systems) known.add(system)
 }
 
 /** Of bytes that stay the same object as long as the file is the same. */

@@ -1,8 +1,8 @@
 /**
  * Signs of life: when each machine last began a boot, how far that got, and when it was last heard of.
  *
- * Fed by everything a machine asks for (configurations, files, machine URLs), kept in memory only, bounded. Whether it
- * means that a run is lost or its machine broken is the run clock's to say. A machine is its MAC where that is known, else
+ * Fed by everything a machine asks for (configurations, files, machine URLs), kept in memory only, bounded; after a start
+ * boots come back from the timeline (`recall-boots.ts`). Whether it means that a run is lost or its machine broken is the run clock's to say. A machine is its MAC where that is known, else
  * its IP address. Source: RUNS "Life of a run", "Verdicts" (infra, lost).
  */
 import type { Mac } from '../domain/address.ts'
@@ -39,6 +39,8 @@ export interface Lives {
   booted(boot: BootSeen): void
   /** `reached`: what it asked for; `loads`: by a program that boots, not by what runs on the machine. */
   sign(machine: MachineIdentity, reached: string, atMs: number, loads?: boolean): void
+  /** What was seen before the daemon started; nothing where the machine has been heard of since. */
+  recall(life: Life): void
   find(machine: MachineIdentity): Life | undefined
   /** All machines that are known, least recently heard of first. */
   all(): Iterable<Life>
@@ -69,6 +71,8 @@ export function createLives(): Lives {
     const placedMs = lives.get(key)?.placedMs
     const stays = placedMs !== undefined && Math.abs(life.lastSignMs - placedMs) < samePlaceMs
     if (!stays) lives.delete(key)
+    // What was seen of it before its MAC was known would stay behind, silent for ever.
+    if (life.machine.mac !== undefined && life.machine.ip !== undefined) lives.delete(life.machine.ip)
     lives.set(key, { ...life, placedMs: stays ? placedMs : life.lastSignMs })
     if (lives.size <= machinesMax) return
     const [oldest] = lives.keys()
@@ -100,6 +104,9 @@ export function createLives(): Lives {
         systemId: before?.systemId,
         machine: { mac: machine.mac ?? before?.machine.mac, ip: machine.ip ?? before?.machine.ip },
       })
+    },
+    recall(life) {
+      if (!find(life.machine)) keep(life)
     },
     find,
     all: () => lives.values(),

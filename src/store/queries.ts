@@ -6,6 +6,7 @@
  */
 import type { Address, Mac } from '../domain/address.ts'
 import { defaultSystem } from '../domain/name.ts'
+import { selectNames } from '../domain/selector.ts'
 import { createRunQueries } from './run-queries.ts'
 import type { Database, Row } from './sqlite.ts'
 import type { DecisionRow, ProfileRow, Queries, SystemRow, TokenRow } from './store.ts'
@@ -27,11 +28,17 @@ export function createQueries(database: Database): Queries {
       by: String(by),
     }
   }
+  const listSystems = () => all('SELECT id, name FROM system ORDER BY id').map(toSystem)
   return {
     ...createRunQueries(database),
     findSystem: (name) => system(get('SELECT id, name FROM system WHERE name = ?', [name])),
     getSystem: (id) => system(get('SELECT id, name FROM system WHERE id = ?', [id])),
-    listSystems: () => all('SELECT id, name FROM system ORDER BY id').map(toSystem),
+    listSystems,
+    systemsLike(selector) {
+      const rows = new Map(listSystems().map((row) => [row.name, row]))
+      rows.delete(defaultSystem)
+      return selectNames(selector, rows.keys()).flatMap((name) => rows.get(name) ?? [])
+    },
     countSystems: () => Number(get('SELECT count(*) FROM system')?.[0]),
     addressesOf: (id) =>
       all('SELECT kind, text FROM address WHERE system = ? ORDER BY place', [id]).map(

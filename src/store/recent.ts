@@ -2,8 +2,8 @@
  * The newest records of each system, for its page: found by their numbers, so that a page costs the same after a million
  * results as after ten.
  *
- * Numbers are kept in memory: of what is applied, and once of the newest segments on disk, read when nothing else waits
- * or when first asked. What lies further back is `history`'s to find. Source: CONTRACT "Web pages", DESIGN "Speed".
+ * Numbers are kept in memory: of what is applied, and, from the first question on, of the newest segments from before the
+ * start: read sooner they would be megabytes in a daemon that nobody asks. What lies further back is `history`'s to find. Source: CONTRACT "Web pages", DESIGN "Speed".
  */
 import { readFile } from 'node:fs/promises'
 import { concernOf } from '../domain/concern.ts'
@@ -19,8 +19,6 @@ import { readRecords } from './survey.ts'
 export const recentKept = 30
 /** Segments read for what was before the start, the newest: some 20,000 records, 0.2 s of one core. */
 const segmentsRead = 8
-/** After the start, so that it delays nothing. */
-const readAfterMs = 2000
 /** `{"seq":` */
 const seqStart = 7
 const seqDigits = 16
@@ -57,9 +55,9 @@ export function createRecent({ folder, last, log, systemOfRun }: RecentParts): R
   }
 
   const read = async (): Promise<void> => {
-    const segments = await listSegments(folder)
+    const before = (await listSegments(folder)).filter(({ first }) => first <= last)
     let until = last
-    for (const segment of segments.toReversed().slice(0, segmentsRead)) {
+    for (const segment of before.slice(-segmentsRead).reverse()) {
       const found = new Map<number, number[]>()
       const records = readRecords([segment], segment.first - 1, until, () => undefined)
       for await (const record of records) {
@@ -83,8 +81,6 @@ export function createRecent({ folder, last, log, systemOfRun }: RecentParts): R
     })
     return reading
   }
-  const timer = setTimeout(() => void readOnce(), readAfterMs)
-  timer.unref()
 
   return {
     applied(record) {
@@ -104,7 +100,6 @@ export function createRecent({ folder, last, log, systemOfRun }: RecentParts): R
     },
     close() {
       isClosed = true
-      clearTimeout(timer)
     },
   }
 }

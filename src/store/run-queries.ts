@@ -26,10 +26,10 @@ import {
   type VersionRow,
   type WebhookRow,
 } from './run-rows.ts'
-import { lineRunsKept } from './schema-runs.ts'
+import { createRunSearch, type RunSearch } from './run-search.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
-export interface RunQueries {
+export interface RunQueries extends RunSearch {
   findTest(name: string): TestRow | undefined
   getTest(id: number): TestRow | undefined
   /** Creation order, those without a file included. */
@@ -58,6 +58,8 @@ export interface RunQueries {
   countRuns(filter: Omit<RunFilter, 'limit' | 'before'>): number
   /** Waiting runs of these systems in the order in which they are handed out: retries, then the oldest. */
   requestedOf(systems: readonly number[], limit: number): RunRow[]
+  /** Waiting runs of these systems, the oldest first: the same where none is a retry, without a look at all that wait. */
+  oldestRequestedOf(systems: readonly number[], limit: number): RunRow[]
   /** Open runs of one state, oldest first. */
   openRuns(state: 'requested' | 'sent' | 'running', limit?: number): RunRow[]
   /** Systems that have a run in one of these states. */
@@ -88,8 +90,6 @@ export interface RunQueries {
   /** Why the system is sick. */
   sickOf(system: number): string | undefined
   listSick(): { readonly system: Named; readonly reason: string }[]
-  /** Kept lines of the newest runs (a bounded number) that hold the words; newest first. */
-  searchLines(words: string, limit: number): { readonly run: RunRow; readonly text: string }[]
   runSecret(): string | undefined
   listWebhooks(): WebhookRow[]
   getWebhook(id: number): WebhookRow | undefined
@@ -141,6 +141,15 @@ export function createRunQueries(database: Database): RunQueries {
       [...values, limit],
     ).map((row) => toLatest(row, system(Number(row[0])), test(Number(row[1]))))
   }
+  /** Ids first, out of the index alone: a machine may have thousands waiting. */
+  const requested = (systems: readonly number[], order: string, limit: number): RunRow[] =>
+    runsWhere(
+      `WHERE r.id IN (
+         SELECT r.id FROM run r INDEXED BY run_open
+         WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
+         ORDER BY ${order} LIMIT ?) ORDER BY ${order}`,
+      [...systems, limit],
+    )
   return {
     findTest: (name) => all('SELECT id, name, available FROM test WHERE name = ?', [name]).map(toTest)[0],
     getTest: (id) => all('SELECT id, name, available FROM test WHERE id = ?', [id]).map(toTest)[0],
@@ -195,15 +204,8 @@ export function createRunQueries(database: Database): RunQueries {
       const { from, where, values } = conditions(filter)
       return Number(get(`SELECT count(*) FROM ${from} ${where}`, values)?.[0])
     },
-    requestedOf: (systems, limit) =>
-      // Ids first, out of the index alone: a machine may have thousands waiting.
-      runsWhere(
-        `WHERE r.id IN (
-           SELECT r.id FROM run r INDEXED BY run_open
-           WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
-           ORDER BY r.attempt = 1, r.id LIMIT ?) ORDER BY r.attempt = 1, r.id`,
-        [...systems, limit],
-      ),
+    requestedOf: (systems, limit) => requested(systems, 'r.attempt = 1, r.id', limit),
+    oldestRequestedOf: (systems, limit) => requested(systems, 'r.id', limit),
     openRuns: (state, limit = rowsMax) =>
       runsWhere(`WHERE r.state = ? AND ${isOpen} ORDER BY r.id LIMIT ?`, [state, limit]),
     openSystems: (states) => {
@@ -264,34 +266,7 @@ export function createRunQueries(database: Database): RunQueries {
         system: { id: Number(id), name: String(name) },
         reason: String(reason),
       })),
-    searchLines(words, limit) {
-      const newest = Number(get('SELECT max(id) FROM run')?.[0] ?? 0)
-      const since = newest - lineRunsKept
-      // LIKE is what looks at letters of either case without a copy of the text.
-      const like = `%${words.replace(/[\\%_]/g, '\\$&')}%`
-      const texts = new Map<number, string>()
-      for (const [run, lines] of all(
-        `SELECT run, lines FROM run_line WHERE run > ? AND lines LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [since, like, limit],
-      )) {
-        const kept = JSON.parse(String(lines)) as [string, number, string][]
-        const line = kept.find(([, , text]) => text.toLowerCase().includes(words))?.[2]
-        if (line !== undefined) texts.set(Number(run), line)
-      }
-      for (const [run, reason] of all(
-        `SELECT run, reason FROM run_detail WHERE run > ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,
-        [since, like, limit],
-      )) {
-        if (!texts.has(Number(run))) texts.set(Number(run), String(reason))
-      }
-      return [...texts]
-        .sort(([a], [b]) => b - a)
-        .slice(0, limit)
-        .flatMap(([id, text]) => {
-          const run = oneRun('WHERE r.id = ?', [id])
-          return run ? [{ run, text }] : []
-        })
-    },
+    ...createRunSearch(database, (id) => oneRun('WHERE r.id = ?', [id])),
     runSecret: () => get('SELECT value FROM secret')?.[0] as string | undefined,
     listWebhooks: () => all(`SELECT ${webhookColumns} FROM webhook w ORDER BY w.id`).map(toWebhook),
     getWebhook: (id) => all(`SELECT ${webhookColumns} FROM webhook w WHERE w.id = ?`, [id]).map(toWebhook)[0],

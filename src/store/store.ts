@@ -47,6 +47,8 @@ export interface Queries extends RunQueries {
   getSystem(id: number): SystemRow | undefined
   /** Creation order, `default` included. */
   listSystems(): SystemRow[]
+  /** Those whose names fit a pattern (`domain/selector.ts`), in its order; never `default`. */
+  systemsLike(selector: string): SystemRow[]
   countSystems(): number
   /** In the order they were added. */
   addressesOf(system: number): Address[]

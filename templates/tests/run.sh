@@ -39,7 +39,8 @@ term_wait=5             # seconds between TERM and KILL
 wait_gap=3              # seconds at least between two questions
 wait_limit=86400        # seconds a script without a run (wait.test) may take
 timeout_default=86400   # seconds a script may take if the server does not say
-unsent_max=20           # with this many results not uploaded, no other script is asked for
+unsent_max=20           # with this many results not uploaded to the server, it is asked for no other script
+others_max=20           # of other servers so many results are kept, and hinder nothing
 refused_max=8           # results that the server refused are kept, this many
 short_bytes=65536       # of a result that is too large for server or disk, this much is sent
 reserve_blocks=4        # blocks of 64 KiB kept free for the last lines
@@ -257,6 +258,8 @@ without_nul() {
 start() {
   set -- "$1" '
     umask "$1"
+    # The shell says into the log what ended the script, also where the log takes no more.
+    trap : XFSZ
     dir=$2
     # As the kernel reads it: program, and its argument.
     read -r first < "$dir/script" || :
@@ -575,6 +578,17 @@ finish() {
   [ ! -e "$1/whole" ] || return 0
   finish_line=$(cat "$1/status")
   rm -rf "$1"/sending.* "$1/work"
+  if ! last_lines "$1"; then
+    # No file may be larger (ulimit -f), or the disk is full again: what came first, and the last line.
+    say "run $run: its log takes no more: only its beginning is uploaded"
+    shorten "$1" 'its end could not be written, no file may be larger or the disk is full' || return 1
+  fi
+  to_disk "$1"
+  true > "$1/whole"
+}
+
+# last_lines <dir>: the log's end, as far as it is not there yet.
+last_lines() {
   if [ "$(tail -c $((${#finish_line} + 1)) "$1/log" | tr -d '\000')" != "$finish_line" ]; then
     end_line "$1/log" || return 1
     if [ -e "$1/full" ]; then
@@ -586,8 +600,6 @@ finish() {
     fi
     echo "$finish_line" >> "$1/log" || return 1
   fi
-  to_disk "$1"
-  true > "$1/whole"
 }
 
 # Ends the last line of a file, if it has one that is not ended.
@@ -711,11 +723,12 @@ deliver() {
   set_aside "$dir"
 }
 
-# flush: every result in the spool, one try each; sets `unsent` to how many remain. After a server could not be reached its
+# flush: every result in the spool, one try each; sets `unsent` to how many remain, `unsent_here` to how many of them are
+# for the present server: a server that is gone for good may not stop the loop. After a server could not be reached its
 # other results wait for the next flush. Those that were not taken though their server answered, and those of another
 # server than the present one, are sent less and less often: a result may be large.
 flush() {
-  unsent=0 fresh='' flush_away=$nl flush_failed=''
+  unsent=0 unsent_here=0 fresh='' flush_away=$nl flush_failed=''
   if [ "$flush_skip" -gt 0 ]; then flush_skip=$((flush_skip - 1)); fi
   for flush_dir in "$spool"/run-*; do
     [ -d "$flush_dir" ] || continue
@@ -734,12 +747,29 @@ flush() {
         ;;
     esac
     unsent=$((unsent + 1))
+    [ "$flush_url" != "$url" ] || unsent_here=$((unsent_here + 1))
   done
+  [ $((unsent - unsent_here)) -le "$others_max" ] || drop_others
   if [ -n "$flush_failed" ]; then
     [ "$flush_turns" -ge 16 ] || flush_turns=$((flush_turns * 2))
     flush_skip=$flush_turns
   fi
   [ "$unsent" -gt 0 ] || flush_turns=1 flush_skip=0
+}
+
+# Of the results for other servers, the oldest beyond `others_max` go, and are said to.
+drop_others() {
+  # By when they ended: a try to upload one changes its folder.
+  (cd "$spool" && ls -t run-*/status) | while IFS= read -r drop_name; do
+    drop_name=${drop_name%/status}
+    drop_url=$(cat "$spool/$drop_name/url")
+    [ "$drop_url" != "$url" ] || continue
+    if [ "$others_max" -gt 0 ]; then others_max=$((others_max - 1)); continue; fi
+    run_of "$spool/$drop_name"
+    say "run $run of $drop_url: DROPPED, it could not be uploaded and is one too many: $(cat "$spool/$drop_name/status")"
+    forget "$spool/$drop_name"
+  done
+  unsent=$((unsent_here + others_max))
 }
 
 # ---- from start to end -----------------------------------------------------------------------------------------------
@@ -891,6 +921,8 @@ main() {
   trap 'stop TERM 143' TERM
   trap 'stop INT 130' INT
   trap 'stop HUP 129' HUP
+  # Where no file may be larger (ulimit -f), writing fails instead of ending the loop; a script has it as it was.
+  trap : XFSZ
   # Of this loop alone: a transfer of one that was killed may still write.
   rm -rf "$spool"/.work.*
   work=$spool/.work.$$
@@ -900,8 +932,8 @@ main() {
   pause=$pause_min flush_turns=1 flush_skip=0 tries=0 last=''
   while :; do
     flush
-    if [ "$unsent" -ge "$unsent_max" ]; then
-      trouble "$unsent results are not uploaded: asks for nothing more"
+    if [ "$unsent_here" -ge "$unsent_max" ]; then
+      trouble "$unsent_here results are not uploaded: asks for nothing more"
     elif ! make_room; then
       trouble "no room in $spool: asks for nothing"
     else

@@ -148,6 +148,23 @@ test('a torn last line is set aside and said, and everything before it is there'
   await daemon.must('addsystem', 'three', mac(9))
 })
 
+test('repair and a refused start show what would steer a terminal as signs, whatever is on disk', async (t) => {
+  const dataDir = await dataDirWith(t, ['one', 'two'], 'kill')
+  const segment = segmentsOf(dataDir).find((file) => readFileSync(file, 'utf8').includes('"one"'))
+  assert.ok(segment)
+  const odd = '\u001b]0;title\u0007 \u009b31m \u007f no record'
+  writeFileSync(segment, readFileSync(segment, 'utf8').replace(/^.*"one".*$/m, odd))
+  const flags = ['--tftp', 'off', '--http', 'off', '--socket', join(dataDir, 'p.sock')]
+  const start = await runExecutable(['serve', '--data-dir', dataDir, ...flags])
+  const dry = await runExecutable(['repair', '--dry-run', '--data-dir', dataDir])
+  const repaired = await runExecutable(['repair', '--data-dir', dataDir])
+  for (const [what, { status, stdout, stderr }] of Object.entries({ start, dry, repaired })) {
+    assert.equal(status, 1, what)
+    assert.doesNotMatch(stdout + stderr, /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/, what)
+  }
+  assert.match(dry.stdout, /‹U\+009B›31m ␡ no record/)
+})
+
 test('a flipped byte refuses the start with file, line and the repair command; repair keeps the file and says what is lost', async (t) => {
   const dataDir = await dataDirWith(t, ['one', 'two', 'three'], 'stop')
   const segment = segmentsOf(dataDir).find((file) => readFileSync(file, 'utf8').includes('"two"'))

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe } from 'node:test'
 import { findProgram } from '../harness/debian.mjs'
@@ -163,6 +163,59 @@ describe('run.sh on a bad day', { concurrency: 8 }, () => {
       } finally {
         await other.close()
       }
+    },
+  )
+
+  inLab(
+    'a script whose output no file may hold (ulimit -f) ends, the loop goes on, and the result says what is missing',
+    ['curl', 'GNU wget', 'busybox'],
+    async (lab, kind) => {
+      await lab.script(
+        'fills',
+        `echo "I: started"\ndd if=/dev/zero bs=65536 count=64 2>/dev/null | tr '\\000' a\nexit 0\n`,
+      )
+      await lab.script('next', 'echo "I: next"\n')
+      const [run, next] = [await lab.request('fills'), await lab.request('next')]
+      const loop = lab.loop(kind, { spool: 'spool', first: 'ulimit -f 1200', forever: true })
+      await lab.done(next)
+      assert.equal((await loop.end('SIGTERM')).status, 143, loop.written.stderr)
+      assert.match(loop.written.stderr, /run \d+: its log takes no more: only its beginning is uploaded\n/)
+      const [first, , ...rest] = lab.log(run).toString().split('\n')
+      assert.equal(first, 'I: started')
+      assert.match(rest.join('\n'), /^E: only the first \d+ of \d+ bytes were uploaded: .*\nX: \d+\n$/)
+      assert.deepEqual([(await lab.show(run)).verdict, (await lab.show(next)).verdict], ['fail', 'pass'])
+      assert.equal(lab.log(next).toString(), 'I: next\nX: 0\n')
+    },
+  )
+
+  inLab(
+    'results of a server that is gone for good hinder no other; too many are dropped, the oldest first, and said',
+    ['curl', 'busybox'],
+    async (lab, kind) => {
+      const gone = 'http://127.0.0.1:9'
+      const spool = join(lab.dir, 'spool')
+      for (let each = 1; each <= 23; each++) {
+        const folder = join(spool, `run-${1000 + each}`)
+        mkdirSync(folder, { recursive: true })
+        const files = {
+          ...{ script: 'echo\n', upload: `${gone}/upload/${each}/?token=${each}\n`, progress: '', extend: '' },
+          ...{ timeout: '60\n', url: `${gone}\n`, boot: 'x\n', log: 'X: 0\n', status: 'X: 0\n', whole: '' },
+        }
+        for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+        utimesSync(join(folder, 'status'), each, each)
+      }
+      await lab.script('works', 'echo "I: works"\n')
+      const run = await lab.request('works')
+      const { status, stderr } = await finished(lab.loop(kind, { spool: 'spool' }))
+      assert.equal(status, 1, 'something is left')
+      assert.deepEqual([(await lab.show(run)).verdict, lab.log(run).toString()], ['pass', 'I: works\nX: 0\n'])
+      const dropped = [...stderr.matchAll(/run (\d+) of http:\/\/127\.0\.0\.1:9: DROPPED, .*: X: 0\n/g)].map(
+        ([, id]) => id,
+      )
+      assert.deepEqual(dropped.sort(), ['1001', '1002', '1003'], stderr)
+      assert.match(stderr, /20 not uploaded, kept in /)
+      const left = readdirSync(spool).filter((name) => name.startsWith('run-'))
+      assert.deepEqual([left.length, left.includes('run-1003'), left.includes('run-1004')], [20, false, true])
     },
   )
 

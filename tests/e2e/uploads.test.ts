@@ -637,6 +637,39 @@ describe('failing disks', { skip: noFaults }, () => {
       assert.equal((await send(site, first, 'I: again\n'))?.status, 200)
     })
   }
+
+  for (const [orders, status] of [
+    [['write ENOSPC', 'match /incoming/'], 507],
+    [['write EDQUOT', 'match /incoming/'], 507],
+    // libuv itself goes on after a short write: only one that takes nothing at all is seen.
+    [['short 0', 'match /incoming/'], 507],
+    [['sync ENOSPC', 'match /incoming/'], 507],
+    [['write EIO', 'match /incoming/'], 503],
+    [['sync EIO', 'match /incoming/'], 503],
+    [['sync EIO', 'match results'], 503],
+    [['sync EIO', 'match /journal/'], 503],
+  ] as const) {
+    test(`a first, small log, ${orders.join(', ')}: ${status}, nothing of it stays, the machine can try again`, async () => {
+      const [run = 0] = await until(
+        () => site.request(1).catch(() => undefined),
+        2 * patienceMs,
+        () => 'changes are still refused',
+      )
+      const before = site.files().sort()
+      disk.order(...orders)
+      assertLine(await send(site, run, 'I: small\n'), status, /space|cannot be written|journal|disk|full/i)
+      await stillBoots(site)
+      disk.order()
+      assert.deepEqual(site.files().sort(), before)
+      await until(
+        async () => ((await send(site, run, 'I: again\n'))?.status === 200 ? true : undefined),
+        2 * patienceMs,
+        () => 'the upload is still refused',
+      )
+      assert.equal(site.log(run).toString(), 'I: again\n')
+      assert.deepEqual(site.files().sort(), [...before, `${run}.log`].sort())
+    })
+  }
 })
 
 /** Rounds of the kill test, and how many machines upload at once in each. */

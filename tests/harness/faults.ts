@@ -3,7 +3,7 @@
  * none, `faultsLibrary` is undefined and the tests say so by name.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findProgram } from './debian.mjs'
@@ -30,7 +30,11 @@ export function failingDisk(folder: string): FailingDisk {
   writeFileSync(control, '')
   return {
     env: { LD_PRELOAD: library, FAULTS_BELOW: folder, FAULTS_CONTROL: control },
-    order: (...words) => writeFileSync(control, words.map((word) => `${word}\n`).join('')),
+    order(...words) {
+      // Whole or as before: an order read while it is empty would let a stalled sync through.
+      writeFileSync(`${control}.new`, words.map((word) => `${word}\n`).join(''))
+      renameSync(`${control}.new`, control)
+    },
     close: () => rmSync(dir, { recursive: true, force: true }),
   }
 }

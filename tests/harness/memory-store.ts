@@ -6,6 +6,7 @@ import type { Address, Ip4, Ip4Prefix, Mac } from '../../src/domain/address.ts'
 import { findAddress } from '../../src/domain/address.ts'
 import type { NamedSystem, NextBoot, RememberedReport } from '../../src/domain/boot.ts'
 import type { Actor, Event, JournalRecord } from '../../src/domain/event.ts'
+import { selectNames } from '../../src/domain/selector.ts'
 import type { CommitOptions, ProfileRow, Queries, Store, Transaction } from '../../src/store/store.ts'
 
 export interface MemoryStore extends Store {
@@ -98,6 +99,14 @@ export function createMemoryStore(): MemoryStore {
       [...systems].map(([id, system]) => ({ id, name: system.name })).find((s) => s.name === name),
     getSystem: (id: number) => (systems.has(id) ? named(id) : undefined),
     listSystems: () => [...systems.keys()].map(named),
+    systemsLike: (selector: string) => {
+      const all = [...systems.keys()].map(named)
+      const names = selectNames(
+        selector,
+        all.map(({ name }) => name),
+      )
+      return names.flatMap((name) => all.filter((each) => each.name === name))
+    },
     countSystems: () => systems.size,
     addressesOf: (id: number) => systems.get(id)?.addresses ?? [],
     systemsWith: (address: Mac | Ip4 | Ip4Prefix) => idsWith(address).map(named),

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { accessRules, createRuleFinder } from '../../src/http/access.ts'
 import { bootOf, fillSite, hostileNames, openSite, type Site } from '../harness/site.ts'
 
 function textOf(html: string): string {
@@ -329,10 +330,12 @@ describe('what the server has, on /setup', () => {
     assert.doesNotMatch(text, /zoe|whsec_/)
   })
 
-  test('nobody reads it where reading needs a login', async () => {
+  test('reading them is reading like any other: a viewer may, and where nobody may a login is asked for', async () => {
+    const findRule = createRuleFinder(accessRules)
     for (const path of ['/setup', '/boots', '/boots/1']) {
-      const { status } = await site.overTcp(path, { method: 'POST' })
-      assert.equal(status, 405, path)
+      const found = findRule('GET', path)
+      assert.deepEqual('rule' in found && [found.rule.access, found.rule.plane], ['viewer', 'management'], path)
+      assert.equal((await site.overTcp(path, { method: 'POST' })).status, 405, path)
     }
   })
 })

@@ -363,7 +363,8 @@ test('versions whose names have dots of their own are compared', async () => {
   for (const pair of ['5...1...5...', `${lab.versions[0]}...5...1`, '5......5...1']) {
     assert.match(await page(`/compare/${pair}`), /<h1 class="hidden">Compare/, pair)
   }
-  for (const pair of ['4', '4...', '5...2', '...', '.'.repeat(8000)]) assert.equal((await site.get(`/compare/${pair}`)).status, 404, pair)
+  for (const pair of ['4', '4...', '5...2', '...', '.'.repeat(8000)])
+    assert.equal((await site.get(`/compare/${pair}`)).status, 404, pair)
 })
 
 test('the queue and the versions hang on a wall too: without controls, following what happens', async () => {

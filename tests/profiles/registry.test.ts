@@ -110,7 +110,13 @@ describe('the profile registry', () => {
   it('sync fails with the reason where the folder cannot be read', async () => {
     const opened = await open()
     rmSync(dir, { recursive: true })
-    await assert.rejects(opened.sync(), /ENOENT/)
+    const message = `the profile folder ${dir} cannot be read: it is not there`
+    await assert.rejects(opened.sync(), { name: 'Refusal', kind: 'refused', message })
+    assert.equal(opened.folderFault(), message)
+    assert.deepEqual(opened.names(), [])
+    mkdirSync(dir)
+    assert.equal(opened.folderFault(), undefined)
+    assert.deepEqual(await opened.sync(), { registered: [], missing: ['local'] })
   })
 })
 

@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { Mac } from '../../src/domain/address.ts'
+import { recallBoots } from '../../src/runs/recall-boots.ts'
+import type { Boot, BootQuery } from '../../src/store/boot-timeline.ts'
 import type { RunRow } from '../../src/store/run-rows.ts'
 import { openStateStore, type StateStore } from '../harness/state-store.ts'
 import { openTestParts, type TestParts } from '../harness/test-parts.ts'
@@ -22,8 +24,6 @@ beforeEach(async () => {
   now = Date.parse('2026-11-23T08:00:00Z')
   store = await openStateStore()
   await open()
-  parts.file('smoke.test', '# pxemngr: timeout=30m grace=5m boot=20m retries=1\necho\n')
-  await parts.tests.sync()
   await at(async () => {
     await store.commit(person, (tx) => {
       for (const [system, name, address] of [
@@ -43,6 +43,14 @@ afterEach(async () => {
 
 async function open(): Promise<void> {
   parts = await openTestParts(store, () => now)
+  parts.file('smoke.test', '# pxemngr: timeout=30m grace=5m boot=20m retries=1\necho\n')
+  await parts.tests.sync()
+}
+
+/** As after a restart of the daemon. */
+async function reopen(): Promise<void> {
+  await parts.close()
+  await open()
 }
 
 /** Records of `work` have the test's time. */
@@ -116,8 +124,7 @@ test('after a restart every open run has its grace once more', async () => {
   const run = await request()
   await send(run)
   now += 60 * minute
-  await parts.close()
-  await open()
+  await reopen()
   await look()
   assert.equal(get(run).state, 'sent')
   assert.equal(parts.clock.deadlineMs(run), now + 5 * minute)
@@ -227,6 +234,64 @@ test('a kernel without a configuration of this server is a boot; modules of a lo
   now += 5000
   boot(other)
   assert.equal(parts.lives.find({ mac: other, ip: undefined })?.bootMs, began)
+})
+
+test('a boot from before a restart is judged, once its machine had its time again; one that has been heard of since is not', async () => {
+  const [run, alive] = [await request(1), await request(2)]
+  now += minute
+  const bootOf = (id: number, of: Mac, system: number | null, name: string): Boot => ({
+    ...{ id, mac: of, ip: '10.0.0.1', systemId: system, profile: system === null ? null : 'install', more: 0 },
+    ...{ startedMs: now - 9 * minute, endedMs: now + 1000, decision: null },
+    // An earlier start of the machine that the timeline keeps as the same boot.
+    steps: [now - 9 * minute, now].map((startedMs) => ({
+      ...{ at: startedMs, kind: 'tftp', name, sizeBytes: 9, sentBytes: 9, durationMs: 1, outcome: 'done', detail: '' },
+    })),
+  })
+  // It was seen without its MAC before.
+  const nameless = { ...bootOf(0, mac, 1, 'vmlinuz'), mac: null, startedMs: 0, endedMs: 0 }
+  const steps = nameless.steps.map((step) => ({ ...step, at: step.at - 60 * minute }))
+  const known = [
+    bootOf(1, mac, 1, 'pxelinux.cfg/default'),
+    { ...nameless, steps },
+    { ...bootOf(2, other, null, 'grub/grub.cfg'), ip: '10.0.0.2' },
+  ]
+  const boots = async ({ system, mac: of }: BootQuery) =>
+    known.filter((boot) => (system === undefined ? boot.mac === of : boot.systemId === system))
+  now += 60 * minute
+  await reopen()
+  parts.lives.sign({ mac: other, ip: undefined }, '/profile/', now)
+  await recallBoots({ store, lives: parts.lives, boots })
+  now += 20 * minute - 1
+  await look()
+  assert.deepEqual([get(run).state, get(alive).state], ['requested', 'requested'])
+  now += 2
+  await look()
+  assert.deepEqual([get(run).verdict, get(alive).state], ['infra', 'requested'])
+  assert.match(String(standing(run)[2]), /booted at 2026-11-23T08:01:00.000Z and got as far as the profile install/)
+  // Not heard of since, and booted by GRUB.
+  await reopen()
+  await recallBoots({ store, lives: parts.lives, boots })
+  now += 20 * minute + 1
+  await look()
+  assert.match(String(standing(alive)[2]), /as far as grub\/grub\.cfg/)
+})
+
+test('a machine whose MAC was not known at first is one machine', async () => {
+  const run = await request()
+  now += minute
+  parts.lives.booted({
+    machine: { mac: undefined, ip: '10.0.0.7' },
+    systemId: 1,
+    read: { profile: 'local' },
+    atMs: now,
+  })
+  now += minute
+  parts.lives.sign({ mac, ip: '10.0.0.7' }, '/profile/', now)
+  assert.equal([...parts.lives.all()].length, 1)
+  now += 20 * minute - 1000
+  parts.lives.sign({ mac, ip: '10.0.0.7' }, '/profile/', now)
+  await look()
+  assert.equal(get(run).state, 'requested')
 })
 
 test('a machine that says something within the time is alive; a run asked for after the boot is not its failure', async () => {

@@ -48,6 +48,7 @@ function plansOf(database: Database, ask: (queries: Queries) => unknown): string
 
 const run = { id: 5, system: { id: 1 }, test: { id: 1 }, group: 5 } as Parameters<Queries['nextRun']>[0]
 const questions: Readonly<Record<string, readonly [(queries: Queries) => unknown, index: string]>> = {
+  'the oldest waiting runs of a machine': [(q) => q.oldestRequestedOf([1, 2], 10), 'run_open'],
   'the waiting runs of a machine': [(q) => q.requestedOf([1, 2], 10), 'run_open'],
   'runs past their deadline': [(q) => q.overdueRuns(9e15, 0, 10), 'run_open'],
   'the queue': [(q) => q.openRuns('requested', 10), 'run_open'],
@@ -111,6 +112,26 @@ test('lines are kept of the newest runs only; counts and reason of all', async (
   )
 })
 
+test('a search goes through its span piece by piece and finds the same', async () => {
+  const { apply, queries } = await openState()
+  for (let run = 1; run <= 20; run++)
+    apply(
+      requested(run, 1, 1),
+      uploaded(run, 'fail', null, { lines: [{ kind: 'E', line: 1, text: `broke ${run % 2}` }] }),
+    )
+  const span = queries.searchSpan()
+  assert.deepEqual(span, { first: 1, last: 20 })
+  const ids = (found: ReturnType<typeof queries.searchLines>) => found.map(({ run }) => run.id)
+  const pieces = [
+    [14, 20],
+    [7, 13],
+    [1, 6],
+  ].flatMap(([first = 0, last = 0]) => ids(queries.searchLines('broke 1', 50, { first, last })))
+  assert.deepEqual(pieces, ids(queries.searchLines('broke 1', 50)))
+  assert.deepEqual(pieces.length, 10)
+  assert.deepEqual(ids(queries.searchLines('broke 1', 2, { first: 1, last: 6 })), [5, 3])
+})
+
 test('a search takes per cent, underline and backslash as they are', async () => {
   const { apply, queries } = await openState()
   const line = (text: string) => [{ kind: 'E', line: 1, text } as const]
@@ -122,6 +143,32 @@ test('a search takes per cent, underline and backslash as they are', async () =>
   assert.deepEqual(found('x_y'), [2])
   assert.deepEqual(found('\\'), [])
   assert.deepEqual(found('AT 1'.toLowerCase()), [2, 1])
+  apply(requested(3, 1, 1), uploaded(3, 'fail', null, { lines: line('no "link" in C:\\boot') }))
+  assert.deepEqual(found('"link" in c:\\'), [3])
+})
+
+test('a search finds errors and warnings, not what a test says when all is well', async () => {
+  const { apply, queries } = await openState()
+  const fine = { kind: 'I', line: 1, text: 'link test begins' } as const
+  apply(requested(1, 1, 1), uploaded(1, 'pass', null, { lines: [fine] }))
+  apply(requested(2, 1, 1), uploaded(2, 'fail', null, { lines: [fine, { kind: 'E', line: 2, text: 'no link' }] }))
+  apply(requested(3, 1, 1), uploaded(3, 'warn', null, { lines: [fine, { kind: 'W', line: 2, text: 'link is slow' }] }))
+  apply(
+    requested(4, 1, 1),
+    uploaded(4, 'fail', null, {
+      lines: [
+        { kind: 'E', line: 1, text: 'bad' },
+        { ...fine, line: 2 },
+      ],
+    }),
+  )
+  assert.deepEqual(
+    queries.searchLines('link', 10).map((hit) => [hit.run.id, hit.text]),
+    [
+      [3, 'link is slow'],
+      [2, 'no link'],
+    ],
+  )
 })
 
 test('a run keeps who got it, its exit status and its size; a second upload replaces all of it', async () => {

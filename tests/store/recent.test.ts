@@ -44,6 +44,21 @@ test('it is the end of the history, run by run, in this life of the store and in
   assert.ok(found.length > 1)
 })
 
+test('what was before the start is found, however much was written before the first question', async (t) => {
+  const dir = makeFolder(t)
+  const store = await open(t, dir, { segmentMaxBytes })
+  await addParts(store, 2, 1)
+  await emit(store, requested(1, 1, 1))
+  const before = await seqs(store, 1, false)
+  await store.close()
+  const again = await open(t, dir, { segmentMaxBytes })
+  const segments = readdirSync(join(dir, 'journal')).length
+  for (let run = 2; run <= 80; run++) await emit(again, requested(run, 2, 1))
+  assert.ok(readdirSync(join(dir, 'journal')).length > segments + 8)
+  assert.deepEqual(await seqs(again, 1, true), before)
+  assert.deepEqual(await seqs(again, 1, false), before)
+})
+
 test('no more are kept than a page lists, and a system that nobody knows has none', async (t) => {
   const store = await open(t, makeFolder(t))
   await addParts(store, 1, 1)

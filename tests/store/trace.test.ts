@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { type Log, silentLog } from '../../src/log.ts'
 import { createBootLog, pauseMs, stepsPerBoot } from '../../src/store/boot-log.ts'
@@ -15,6 +15,10 @@ import { openTrace, type Trace } from '../../src/store/trace.ts'
 import { batchSteps, buffersOf, readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
 import { until } from '../harness/process.ts'
 import { makeFolder } from '../harness/store-folder.ts'
+
+// The worker keeps no process alive, and here nothing else does.
+const awake = setInterval(() => {}, 1000)
+after(() => clearInterval(awake))
 
 const mac = '52:54:00:00:00:01'
 

@@ -4,7 +4,7 @@
  * Which boots those are is `boot-selection.ts`; one of them is `boot-page.ts`. Source: WEB.md.
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { createBootMachines, reasonOfBoot, unknownMachines } from './boot-machine.ts'
+import { type MachineOf, reasonOfBoot, unknownMachines } from './boot-machine.ts'
 import {
   type BootGroup,
   type BootSort,
@@ -43,11 +43,11 @@ export function viewBoots(
   local: string,
   nowMs: number,
 ): { data: object; frame: Omit<Frame, 'access'> } {
-  const { all, matching, shown, page, pages, from } = picked
-  const recent = latestOfEach(daemon, all ?? []).filter(({ startedMs }) => nowMs - startedMs < recentMs)
+  const { all, machineOf, matching, shown, page, pages, from } = picked
+  const recent = latestOfEach(machineOf, all ?? []).filter(({ startedMs }) => nowMs - startedMs < recentMs)
   const stuck = recent.filter(({ verdict }) => verdict === 'fail').length
   const booting = recent.filter(({ verdict }) => verdict === 'running').length
-  const unknown = unknownMachines(daemon, all ?? [], unknownShown)
+  const unknown = unknownMachines(machineOf, all ?? [], unknownShown)
   const filtered = query.words !== '' || query.standing !== undefined
   const url = (changes: Partial<BootsQuery>) => urlOf(query, { page: 1, ...changes })
   const groups: { name: string; count: string; rows: object[] }[] = []
@@ -145,8 +145,7 @@ const groupTexts: Readonly<Record<BootGroup, string>> = {
 }
 
 /** The latest boot of each machine: one that failed and then went well needs nobody. */
-function latestOfEach(daemon: Daemon, all: readonly BootView[]): BootView[] {
-  const machineOf = createBootMachines(daemon)
+function latestOfEach(machineOf: MachineOf, all: readonly BootView[]): BootView[] {
   const seen = new Set<string>()
   return all.filter((boot) => {
     const { id, rawName } = machineOf(boot)

@@ -24,8 +24,10 @@ export interface BootMachine {
   readonly id: number | undefined
 }
 
+export type MachineOf = (boot: Pick<BootView, 'mac' | 'ip' | 'system'>) => BootMachine
+
 /** Finds out about many boots at once; each system is asked for once. */
-export function createBootMachines(daemon: Daemon): (boot: Pick<BootView, 'mac' | 'ip' | 'system'>) => BootMachine {
+export function createBootMachines(daemon: Daemon): MachineOf {
   const { queries } = daemon.store
   const known = new Map<number, SystemRow | undefined>()
   const systemOf = (id: number): SystemRow | undefined => {
@@ -119,8 +121,7 @@ export interface UnknownMachine {
 }
 
 /** Machines that asked and that no system has (now), newest first, each once. */
-export function unknownMachines(daemon: Daemon, boots: readonly BootView[], most: number): UnknownMachine[] {
-  const machineOf = createBootMachines(daemon)
+export function unknownMachines(machineOf: MachineOf, boots: readonly BootView[], most: number): UnknownMachine[] {
   const found = new Map<string, UnknownMachine>()
   for (const boot of boots) {
     if (found.size === most) break

@@ -6,7 +6,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { parseMac } from '../../domain/address.ts'
-import { createBootMachines } from './boot-machine.ts'
+import { createBootMachines, type MachineOf } from './boot-machine.ts'
 import type { BootVerdict } from './boot-outcome.ts'
 import { type BootView, readBoots } from './boots.ts'
 import { csvLines } from './export.ts'
@@ -78,6 +78,8 @@ export interface ListedBoot {
 export interface PickedBoots {
   /** All that were looked at, in the order of time; undefined: the trace does not answer. */
   readonly all: readonly BootView[] | undefined
+  /** Whose each of them is. */
+  readonly machineOf: MachineOf
   readonly matching: readonly ListedBoot[]
   readonly shown: readonly ListedBoot[]
   readonly page: number
@@ -108,7 +110,7 @@ export async function pickBoots(daemon: Daemon, query: BootsQuery, nowMs: number
   const page = query.page === 'all' ? 1 : Math.min(query.page, pages)
   const from = (page - 1) * rowsShown
   const shown = query.page === 'all' ? matching : matching.slice(from, from + rowsShown)
-  return { all, matching, shown, page, pages, from }
+  return { all, machineOf, matching, shown, page, pages, from }
 }
 
 function hasStanding({ boot, system }: ListedBoot, standing: BootsQuery['standing']): boolean {

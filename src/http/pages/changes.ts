@@ -18,7 +18,7 @@ import type { Actor } from '../../domain/event.ts'
 import { runStates } from '../../domain/verdict.ts'
 import type { SystemRow } from '../../store/store.ts'
 import type { HttpContext } from '../env.ts'
-import { readBody } from '../json.ts'
+import { readForm } from '../form.ts'
 
 export const formNames = ['nextboot', 'rename', 'delete', 'nexttest', 'cancel', 'release'] as const
 export type FormName = (typeof formNames)[number]
@@ -29,9 +29,6 @@ export interface FormFault {
   readonly typed: string
   readonly text: string
 }
-
-/** A name of 255 bytes, percent-encoded, and the fields around it. */
-const formMaxBytes = 16 * 1024
 
 /** The field each form is about. */
 const fields: Readonly<Record<FormName, string>> = {
@@ -136,12 +133,4 @@ async function change(
     default:
       return form satisfies never
   }
-}
-
-/** Fields of a form; refuses another type, and what is too large for one. */
-export async function readForm(c: HttpContext): Promise<URLSearchParams> {
-  if (!/^application\/x-www-form-urlencoded *(;|$)/i.test(c.req.header('content-type') ?? '')) {
-    throw new Refusal('usage', 'the body has to be a form: application/x-www-form-urlencoded')
-  }
-  return new URLSearchParams(new TextDecoder().decode(await readBody(c.req.raw.body, formMaxBytes)))
 }

@@ -51,10 +51,11 @@ export async function viewCompare(
   const { queries } = daemon.store
   const before = await index.latest(a.id)
   const after = await index.latest(b.id)
-  const lower = words.toLowerCase()
-  const changes = compareGrouped(before, after).filter(({ system, test }) =>
-    `${system} ${test}`.toLowerCase().includes(lower),
-  )
+  const wanted = words.toLowerCase().split(/\s+/)
+  const changes = compareGrouped(before, after).filter(({ system, test }) => {
+    const text = `${system}\n${test}`.toLowerCase()
+    return wanted.every((word) => text.includes(word))
+  })
   const count = (kind: ChangeKind) => changes.filter((change) => change.kind === kind).length
   const kinds = (Object.keys(changeKinds) as ChangeKind[]).filter((kind) => count(kind) > 0)
   const regressions = count('regression')
@@ -73,6 +74,14 @@ export async function viewCompare(
           word: given.verdict,
           waived: given.waived,
         }
+  const systemHref = linksBy(
+    (name) => queries.findSystem(name)?.id,
+    (id) => `/system/${id}/`,
+  )
+  const testHref = linksBy(
+    (name) => queries.findTest(name)?.id,
+    (id) => `/testname/${id}/`,
+  )
   const data = {
     a: visible(a.name),
     b: visible(b.name),
@@ -80,7 +89,9 @@ export async function viewCompare(
     failing: isWorse,
     glyph: isWorse ? verdicts.fail.glyph : verdicts.pass.glyph,
     answer: `From ${visible(a.name)} to ${visible(b.name)}: ${plural(regressions, 'regression')}, ${plural(newFailures, 'new failure')}, ${formatCount(count('fixed'))} fixed, ${formatCount(count('lostCoverage') + count('disappeared'))} lost or gone.`,
-    versions: queries.listVersions(versionsOffered).map(({ name }) => visible(name)),
+    versions: queries
+      .listVersions(versionsOffered)
+      .map(({ id, name }) => ({ value: name, text: visible(name), a: id === a.id, b: id === b.id })),
     kinds: kinds.map((kind) => ({
       kind,
       ...changeKinds[kind],
@@ -91,9 +102,9 @@ export async function viewCompare(
         .slice(0, rowsShown)
         .map(({ system, test, before: was, after: is }) => ({
           system: visible(system),
-          systemHref: `/system/${queries.findSystem(system)?.id}/`,
+          systemHref: systemHref(system),
           test: visible(test),
-          testHref: `/testname/${queries.findTest(test)?.id}/`,
+          testHref: testHref(test),
           before: side(was, a.name),
           after: side(is, b.name),
           diff: was && is ? `/test/${is.run}/?diff=${was.run}#diff` : '',
@@ -112,6 +123,19 @@ export async function viewCompare(
       crumbs: [{ text: 'Results', href: '/versions' }, { text: 'Compare' }],
       seq: daemon.store.seq,
     },
+  }
+}
+
+/** The page of each name, asked for once; a search where it has none any more. */
+function linksBy(idOf: (name: string) => number | undefined, href: (id: number) => string): (name: string) => string {
+  const known = new Map<string, string>()
+  return (name) => {
+    const link = known.get(name)
+    if (link !== undefined) return link
+    const id = idOf(name)
+    const made = id === undefined ? `/search?${new URLSearchParams({ q: name })}` : href(id)
+    known.set(name, made)
+    return made
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import { createBootMachines, unknownMachines } from './boot-machine.ts'
+import { createBootMachines, type MachineOf, unknownMachines } from './boot-machine.ts'
 import { type BootView, dueInMs, glyphs, readBoots } from './boots.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
@@ -116,7 +116,8 @@ export async function viewMachines(
   const last = await lastBoots(daemon, rows, nowMs)
   const total = everything.length
   const degraded = daemon.degraded().map(visible)
-  const failing = failingSystems(recent ?? [], daemon)
+  const machineOf = createBootMachines(daemon)
+  const failing = failingSystems(recent ?? [], machineOf)
   const needs = degraded.length + failing.length + sick.length
   const data = {
     total,
@@ -147,7 +148,7 @@ export async function viewMachines(
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
     traced: recent !== undefined,
-    unknown: unknownMachines(daemon, recent ?? [], unknownMax),
+    unknown: unknownMachines(machineOf, recent ?? [], unknownMax),
     byDefault: viewDefault(daemon, nowMs),
     empty: total === 0,
     examples: examples(daemon),
@@ -214,8 +215,7 @@ function countsOf(rows: readonly MachineRow[]): object[] {
 }
 
 /** Systems whose latest boot failed, newest first. */
-function failingSystems(recent: readonly BootView[], daemon: Daemon): object[] {
-  const machineOf = createBootMachines(daemon)
+function failingSystems(recent: readonly BootView[], machineOf: MachineOf): object[] {
   const seen = new Set<number>()
   return recent.flatMap((boot) => {
     const { id, name } = machineOf(boot)

@@ -245,7 +245,7 @@ export function viewMatrix(
         : 'Nothing here has that name.'
       : failing === 0
         ? `Nothing fails with ${visible(about ?? '')}.`
-        : `${formatCount(failing)} of ${plural(matrix.rows.length, noun)} fail with ${visible(about ?? '')}: ${plural(fresh, 'failure is', 'failures are')} new.`
+        : `${formatCount(failing)} of ${plural(matrix.rows.length, noun)} ${failing === 1 ? 'fails' : 'fail'} with ${visible(about ?? '')}: ${plural(fresh, 'failure is', 'failures are')} new.`
   const groups = new Map<string, MatrixRow[]>()
   for (const row of matrix.rows) {
     const key = query.grouped ? row.group : ''

@@ -87,7 +87,7 @@ export async function viewVersion(
   const answer =
     results === 0
       ? `${name} has no result yet.`
-      : `${failing === 0 ? 'Nothing fails' : `${plural(failing, 'test')} of ${formatCount(results)} fail`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
+      : `${failing === 0 ? 'Nothing fails' : `${formatCount(failing)} of ${plural(results, 'test')} ${failing === 1 ? 'fails' : 'fail'}`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
   const runs: Section = { id: 'runs', title: `Test reports for version ${name}`, count: '', table }
   const gone: Section = {
     id: 'missing',

@@ -5,6 +5,7 @@
 import type { Daemon } from '../../commands/daemon.ts'
 import { findAddress } from '../../domain/address.ts'
 import type { Named } from '../../store/run-rows.ts'
+import type { Queries } from '../../store/store.ts'
 import type { ListData, ListPage, Section } from './run-lists.ts'
 import type { ListQuery } from './run-selection.ts'
 import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
@@ -13,10 +14,13 @@ import { formatCount, plural, visible } from './words.ts'
 /** Hits of each kind. */
 const hitsMax = 50
 
+/** Runs whose lines are looked through before others get their turn: some 5 ms. */
+const runsPerTurn = 3000
+
 /** The newest runs with the words in one of their error lines. */
-export function tableOfSearch({ store }: Daemon, query: ListQuery): TableOptions {
+export async function tableOfSearch({ store }: Daemon, query: ListQuery): Promise<TableOptions> {
   const words = query.words.trim().toLowerCase()
-  const errors = words === '' ? [] : store.queries.searchLines(words, hitsMax)
+  const errors = words === '' ? [] : await findLines(store.queries, words)
   const texts = new Map(errors.map(({ run, text }) => [run.id, text]))
   return {
     path: '/search',
@@ -32,7 +36,18 @@ export function tableOfSearch({ store }: Daemon, query: ListQuery): TableOptions
   }
 }
 
-export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): ListPage {
+async function findLines(queries: Queries, words: string): Promise<ReturnType<Queries['searchLines']>> {
+  const found: ReturnType<Queries['searchLines']> = []
+  const { first, last } = queries.searchSpan()
+  for (let end = last; end >= first && found.length < hitsMax; end -= runsPerTurn) {
+    const span = { first: Math.max(first, end - runsPerTurn + 1), last: end }
+    found.push(...queries.searchLines(words, hitsMax - found.length, span))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return found
+}
+
+export async function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Promise<ListPage> {
   const { queries } = daemon.store
   const words = query.words.trim().toLowerCase()
   const fits = (name: string) => words !== '' && words.split(/\s+/).every((word) => name.toLowerCase().includes(word))
@@ -57,7 +72,7 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       ({ name }: { name: string }) => `/?${new URLSearchParams({ q: name })}`,
     ),
   }
-  const options = tableOfSearch(daemon, query)
+  const options = await tableOfSearch(daemon, query)
   const errors = options.among ?? []
   const table = viewRunTable(daemon, options, pickRuns(queries, options), nowMs)
   const total = Object.values(found).reduce((sum, each) => sum + each.length, 0) + errors.length
@@ -90,7 +105,7 @@ export function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number): Lis
       ? [
           {
             id: 'errors',
-            title: 'Error lines',
+            title: 'Errors and warnings',
             count: formatCount(errors.length),
             table,
           },

@@ -3,7 +3,7 @@
  * cannot be chosen. What each word means is `commands/run-request.ts`. Source: RUNS "Results" (suites), "Times" (tags).
  */
 import type { Daemon } from '../../commands/daemon.ts'
-import { visible } from './words.ts'
+import { plural, visible } from './words.ts'
 
 export interface Choice {
   /** As `nexttest` takes it. */
@@ -37,7 +37,7 @@ export function listChoices(daemon: Daemon, chosen: string): readonly ChoiceGrou
   const suites = [...tests.suiteNames()].sort().map((name) => {
     const suite = tests.suite(name)
     if (suite && 'fault' in suite) return choice(`@${name}`, name, suite.fault)
-    return choice(`@${name}`, `${name}, ${suite?.length ?? 0} tests`, undefined)
+    return choice(`@${name}`, `${name}, ${plural(suite?.length ?? 0, 'test')}`, undefined)
   })
   const counts = new Map<string, number>()
   for (const name of names) {
@@ -46,7 +46,7 @@ export function listChoices(daemon: Daemon, chosen: string): readonly ChoiceGrou
   }
   const tags = [...counts]
     .sort(([a], [b]) => a.localeCompare(b))
-    .map(([tag, count]) => choice(`tag:${tag}`, `${tag}, ${count} ${count === 1 ? 'test' : 'tests'}`, undefined))
+    .map(([tag, count]) => choice(`tag:${tag}`, `${tag}, ${plural(count, 'test')}`, undefined))
   return [
     { label: 'Suites', choices: suites },
     { label: 'Tests', choices: names.map((name) => choice(name, name, tests.fault(name))) },
