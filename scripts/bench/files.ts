@@ -28,6 +28,8 @@ export interface Work {
   readonly peersDir: string
   /** List of the configurations of the first `systems` systems. */
   configurations(systems: number): string
+  /** The same names, all with the first profile's configuration as the answer. */
+  constantConfigurations(systems: number): string
   readonly fileList: string
   /** The file by URL; `prefix` such as `/boot/`. */
   httpFileList(prefix: string): string
@@ -58,6 +60,8 @@ export function layOut(dir: string, systems: number): Work {
   }
   for (const name of profileNames) writeFileSync(join(dir, name), name)
   const profileUrl = (index: number, name: string): string => `/profile/${macOf(index, ':')}/\t${join(dir, name)}`
+  const configurationOf = (index: number, name: string): string =>
+    `pxelinux.cfg/01-${macOf(index, '-')}\t${join(profilesDir, `${name}.prof`)}`
   const each = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
   return {
     filesDir,
@@ -67,7 +71,12 @@ export function layOut(dir: string, systems: number): Work {
     configurations: (count) =>
       list(
         `configurations-${count}`,
-        each(count, (i) => `pxelinux.cfg/01-${macOf(i, '-')}\t${join(profilesDir, `${profileOf(i)}.prof`)}`),
+        each(count, (i) => configurationOf(i, profileOf(i))),
+      ),
+    constantConfigurations: (count) =>
+      list(
+        `constant-configurations-${count}`,
+        each(count, (i) => configurationOf(i, profileNames[0])),
       ),
     httpFileList: (prefix) => list(`http-file${prefix.replaceAll('/', '-')}`, [`${prefix}${fileName}\t${file}`]),
     profileUrlList: (count) =>
@@ -89,7 +98,7 @@ function write(path: string, bytes: Uint8Array | string): void {
   utimesSync(path, past, past)
 }
 
-function configuration(name: string): string {
+export function configuration(name: string): string {
   const text = `DEFAULT ${name}\nLABEL ${name}\n  KERNEL vmlinuz-${name}\n  APPEND initrd=initrd-${name}.img console=ttyS0,115200 `
   return `${text.padEnd(configurationBytes - 1, 'x')}\n`
 }

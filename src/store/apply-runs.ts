@@ -130,12 +130,18 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
       return
     }
     case 'system.sick':
+      must(
+        database.run('UPDATE system SET sick = ? WHERE id = ?', [event.reason, event.system]),
+        `is about system ${event.system}, which does not exist`,
+      )
+      return
     case 'system.released':
       must(
-        database.run('UPDATE system SET sick = ? WHERE id = ?', [
-          event.type === 'system.sick' ? event.reason : null,
-          event.system,
-        ]),
+        database.run(
+          `UPDATE system SET sick = NULL,
+           released = (SELECT max(id) FROM run WHERE system = ?1 AND state = 'done') WHERE id = ?1`,
+          [event.system],
+        ),
         `is about system ${event.system}, which does not exist`,
       )
       return

@@ -73,7 +73,7 @@ export interface RunQueries extends RunSearch {
   lastAttempt(group: number): number
   /** Every attempt, oldest first. */
   attemptsOf(group: number): RunRow[]
-  /** The newest done runs of a system, for what makes it sick. */
+  /** The newest done runs of a system since it was released last, for what makes it sick. */
   lastDoneOf(system: number, limit: number): RunRow[]
   /** The run before `run` of the same system and test, another group, done, with such a verdict. */
   previousRun(run: RunRow, verdicts: readonly Verdict[]): RunRow | undefined
@@ -236,7 +236,11 @@ export function createRunQueries(database: Database): RunQueries {
         group,
       ]),
     lastDoneOf: (system, limit) =>
-      runsWhere(`WHERE r.system = ? AND r.state = 'done' ORDER BY r.id DESC LIMIT ?`, [system, limit]),
+      runsWhere(
+        `WHERE r.system = ?1 AND r.state = 'done' AND r.id > coalesce((SELECT released FROM system WHERE id = ?1), 0)
+         ORDER BY r.id DESC LIMIT ?2`,
+        [system, limit],
+      ),
     previousRun: (run, wanted) =>
       oneRun(
         `WHERE +r.test = ? AND r.system = ? AND r.id < ? AND r.grp <> ? AND r.state = 'done'

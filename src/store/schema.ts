@@ -9,7 +9,7 @@ import { runTables } from './schema-runs.ts'
 import type { Database } from './sqlite.ts'
 
 /** Raise it with every change below, and with every change of what `apply.ts` writes. */
-export const schemaVersion = 3
+export const schemaVersion = 4
 
 /** `PRAGMA application_id`: "PXEM", so that `file` and a restore can tell what this is. */
 const applicationId = 0x5058454d
@@ -31,8 +31,8 @@ CREATE TABLE next_id (kind TEXT PRIMARY KEY, next INTEGER NOT NULL) STRICT, WITH
 -- decision: the system's next boot, its newest row in decision; NULL before the first.
 CREATE TABLE system (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, decision INTEGER,
-  -- version: the last one a result named. sick: why, or NULL.
-  version INTEGER, sick TEXT) STRICT;
+  -- version: the last one a result named. sick: why, or NULL. released: its last done run when it was released last.
+  version INTEGER, sick TEXT, released INTEGER) STRICT;
 -- place: order in which addresses were added. text: canonical spelling. kind: mac, ip4, prefix4.
 CREATE TABLE address (
   place INTEGER PRIMARY KEY, system INTEGER NOT NULL REFERENCES system (id) ON DELETE CASCADE,

@@ -395,22 +395,38 @@ describe('verdicts, deadlines, retries', () => {
     }
   })
 
-  test('three lost in a row make a system sick; a conclusive run heals it', async () => {
-    for (let each = 0; each < 3; each++) {
-      const [run = 0] = await request('short')
-      await fetchRun()
-      await until('the run is lost', async () => (await show(run)).state === 'done')
+  const loseRun = async () => {
+    const [run = 0] = await request('short')
+    await fetchRun()
+    await until('the run is lost', async () => (await show(run)).state === 'done')
+  }
+  const sickness = async () => JSON.parse(await daemon.must('dpysystem', system, '--json')).sick
+
+  test('what was lost before a release does not count for a machine that was seen to', async () => {
+    for (let each = 0; each < 3; each++) await loseRun()
+    assert.match(await sickness(), /3 runs in a row/)
+    await daemon.must('release', system)
+    for (let each = 0; each < 2; each++) {
+      await loseRun()
+      assert.equal(await sickness(), null)
     }
+    await loseRun()
+    assert.match(await sickness(), /3 runs in a row/)
+    await daemon.must('release', system)
+  })
+
+  test('three lost in a row make a system sick; a conclusive run heals it', async () => {
+    for (let each = 0; each < 3; each++) await loseRun()
     const status = await daemon.run(['status', '--json'])
     assert.equal(status.status, 0, 'a sick machine is no fault of the server')
     assert.deepEqual(
       (JSON.parse(status.stdout) as { sick: { system: string }[] }).sick.map((each) => each.system),
       [system],
     )
-    assert.match(JSON.parse(await daemon.must('dpysystem', system, '--json')).sick, /3 runs in a row/)
+    assert.match(await sickness(), /3 runs in a row/)
     const [run = 0] = await request('smoke')
     await upload(run, 'E: fails, and that is an answer\n')
-    assert.equal(JSON.parse(await daemon.must('dpysystem', system, '--json')).sick, null)
+    assert.equal(await sickness(), null)
     assert.equal((await daemon.run(['release', system])).status, 1)
   })
 

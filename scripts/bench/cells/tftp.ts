@@ -3,11 +3,11 @@
  */
 import type { Bench } from '../bench.ts'
 import type { Cell, Contest, Metric, Sample, Subject } from '../cell.ts'
-import { layOut, type Work } from '../files.ts'
+import { configuration, layOut, profileNames, type Work } from '../files.ts'
 import type { Load } from '../load.ts'
 import { startPxemngr } from '../servers/pxemngr.ts'
 import { type Server, type StartServer, startServers } from '../servers/server.ts'
-import { tftpPeers } from '../servers/tftp-peers.ts'
+import { startConstantTftp, tftpPeers } from '../servers/tftp-peers.ts'
 
 const blksize = 'blksize=1408'
 /**
@@ -67,6 +67,8 @@ export async function meetAll(bench: Bench, server: Server, list: string, count:
   await bench.load.tftp(tftpAddress(server), list, words)
 }
 
+const startBare = startConstantTftp(configuration(profileNames[0]))
+
 export const configurationReads: Cell = {
   name: 'configuration-reads',
   title: 'small configuration reads over TFTP, 64 clients, 1,000 systems',
@@ -78,8 +80,8 @@ export const configurationReads: Cell = {
     { subject: 'pxemngr', metric: 'cpu', against: ['dnsmasq'], atMost: 1 },
   ],
   prepare: (bench) =>
-    contestOf(bench, { pxemngr: startPxemngr(systems), ...tftpPeers }, (server, work) => {
-      const list = work.configurations(systems)
+    contestOf(bench, { pxemngr: startPxemngr(systems), ...tftpPeers, 'node:dgram': startBare }, (server, work) => {
+      const list = server.name === 'node:dgram' ? work.constantConfigurations(systems) : work.configurations(systems)
       const options = [`clients=${clientsMany}`, ...readOptions, `seconds=${readSeconds(bench)}`]
       const measure = (): Promise<Sample> =>
         measureReads(server, () => bench.load.tftp(tftpAddress(server), list, options))

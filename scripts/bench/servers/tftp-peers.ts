@@ -46,6 +46,38 @@ export const tftpPeers = {
   'tftpd-hpa': startTftpdHpa,
 } satisfies Partial<Record<PeerName, StartServer>>
 
+/**
+ * Answers every read with one block of `text`: the OACK, the DATA and the ACK that the protocol wants and nothing else, by
+ * bare `node:dgram` on the very runtime that is in the executable. No server on that runtime can be faster.
+ */
+export const startConstantTftp =
+  (text: string): StartServer =>
+  async (bench) => {
+    const running = await start([bench.runtime, '-e', `(${constantTftp})(${JSON.stringify(text)})`])
+    await untilAnswers(running, async () => running.stdout().endsWith('\n'))
+    return serverOf('node:dgram', running, { tftp: { host: '127.0.0.1', port: Number(running.stdout()) } })
+  }
+
+/** Ports that transfers leave from, as pxemngr has them. */
+const constantTftp = `(text) => {
+  const { createSocket } = require('node:dgram')
+  const lookup = (address, options, done) => done(null, address, 4)
+  const open = (onMessage) => {
+    const socket = createSocket({ type: 'udp4', lookup, recvBufferSize: 4 << 20 })
+    return socket.on('message', onMessage).bind(0, '127.0.0.1')
+  }
+  const oack = Buffer.from('\\0\\x06blksize\\x001408\\0')
+  const data = Buffer.concat([Buffer.from([0, 3, 0, 1]), Buffer.from(text)])
+  const ports = Array.from({ length: 8 }, () =>
+    open(function (packet, { port, address }) {
+      if (packet[1] === 4 && packet[3] === 0) this.send(data, port, address)
+    }))
+  let next = 0
+  const requests = open((packet, { port, address }) => ports[next++ % ports.length].send(oack, port, address))
+  // Bound at once, since its own \`lookup\` answers at once.
+  console.log(requests.address().port)
+}`
+
 async function startPeer(name: PeerName, tftp: Address, args: readonly string[]): Promise<Server> {
   const { program, env } = await getPeer(name)
   const running = await start([program, ...args], { env })
