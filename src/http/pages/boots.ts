@@ -107,11 +107,17 @@ export async function readBoots(daemon: Daemon, query: BootQuery, nowMs: number)
     // The trace thread is gone or lags: the page says that it has no boots to show.
     return undefined
   }
-  return rows.flatMap((row) => {
+  const views: BootView[] = []
+  for (const [at, row] of rows.entries()) {
+    if (at > 0 && at % rowsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve))
     const boot = v.safeParse(bootRow, row)
-    return boot.success ? [viewBoot(boot.output, nowMs)] : []
-  })
+    if (boot.success) views.push(viewBoot(boot.output, nowMs))
+  }
+  return views
 }
+
+/** Boots that are judged before machines get their turn: some 3 ms. */
+const rowsPerTurn = 100
 
 function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
   const steps = row.steps.flatMap((each) => {
@@ -133,14 +139,16 @@ function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
     decision: row.decision ?? undefined,
     ...judged,
     glyph: glyphs[judged.verdict],
-    track: trackOf(steps, row.profile ?? undefined).map(({ name, atMs, reached }) => ({
-      name,
-      reached,
-      after: atMs === undefined ? '' : formatDuration(Math.max(0, atMs - row.startedMs)),
-    })),
     sentBytes: steps.reduce((sum, step) => sum + (step.sentBytes ?? 0), 0),
     silentAtMs: judged.verdict === 'running' ? endedMs + silentMs : undefined,
-    // Put into words only where they are shown: a list of a thousand boots shows none.
+    // Both are put into words only where they are shown: of a thousand boots a list shows few.
+    get track() {
+      return trackOf(steps, row.profile ?? undefined).map(({ name, atMs, reached }) => ({
+        name,
+        reached,
+        after: atMs === undefined ? '' : formatDuration(Math.max(0, atMs - row.startedMs)),
+      }))
+    },
     get steps() {
       return steps.map((step) => viewStep(step, span, nowMs))
     },
