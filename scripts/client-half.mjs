@@ -33,7 +33,7 @@ const forClientInStream = new Set(['when'])
 const begins = /^(?:export )?const \w+ = defineCommand\(\{$/
 const ends = '});'
 /** Building a schema has no effect but the schema: one that nobody reads may go. */
-const schemaCall = /(?<![\w.$'"`])v\.(?!parse\b|safeParse\b)\w+\(/g
+const schemaCall = /(?<![\w.$'"`])v\.(?!(?:assert|is|parse|safeParse)\b)\w+\(/g
 
 /**
  * @param {string} code a module as esbuild prints it

@@ -93,6 +93,13 @@ test('a definition is cut between its properties, texts with line breaks include
   assert.equal(clientHalf(code), half)
 })
 
+test('what checks a value stays, though nobody reads what it gives', () => {
+  assert.equal(
+    clientHalf('v.assert(a, 1);\nv.is(a, 1);\nv.isoDate();\n'),
+    'v.assert(a, 1);\nv.is(a, 1);\n/* @__PURE__ */ v.isoDate();\n',
+  )
+})
+
 test('what cannot be read fails the build', () => {
   const cut = (...lines: string[]) => clientHalf(definition(...lines))
   assert.throws(() => cut('  name: "x"'), /without a `run`/)

@@ -1,6 +1,7 @@
 /**
  * `backup`: the whole journal as one file, streamed while the daemon goes on working; the client writes it. What is in it
- * is the store's; `restore` reads it. Files that people or machines wrote are not in it, which help says. Source: CONTRACT "Command line" (`backup`), role admin.
+ * is the store's; `restore` reads it. Files that people or machines wrote are not in it, which help says.
+ * Source: CONTRACT "Command line" (`backup`), role admin.
  */
 import { defineCommand } from './definition.ts'
 import { nothing } from './schema.ts'

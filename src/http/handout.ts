@@ -28,6 +28,7 @@ import {
   text,
 } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
+import { uploadUrl } from './raw-upload.ts'
 
 export interface HandoutUrlOptions
   extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'publicUrl' | 'log' | 'answerBoot' | 'onAnswered'> {
@@ -252,7 +253,7 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
 }
 
 function isUploadOf({ method, url = '' }: IncomingMessage, run: number): boolean {
-  return method === 'POST' && /^\/upload\/(\d+)\//.exec(url)?.[1] === String(run)
+  return method === 'POST' && uploadUrl.exec(url)?.[1] === String(run)
 }
 
 /** What the loop of a machine (`run.sh`) goes by; other clients ignore it. */

@@ -26,7 +26,8 @@ export interface Asked {
   get(name: 'surface'): Surface
 }
 
-const url = /^\/upload\/(\d{1,15})\/?(?:\?(.*))?$/
+/** The URL of an upload as the raw way in takes it: run id, and the query without its `?`. */
+export const uploadUrl = /^\/upload\/(\d{1,15})\/?(?:\?(.*))?$/
 
 /** Answers an upload that came over TCP with what `answer` says, and returns whether it is one. */
 export function answerRawUpload(
@@ -35,7 +36,7 @@ export function answerRawUpload(
   answer: (asked: Asked) => Promise<MachineAnswer>,
   options: { readonly log: Log; readonly onAnswered?: ((status: number) => void) | undefined },
 ): boolean {
-  const parts = incoming.method === 'POST' ? url.exec(incoming.url ?? '') : null
+  const parts = incoming.method === 'POST' ? uploadUrl.exec(incoming.url ?? '') : null
   if (!parts) return false
   const [, id = '', query] = parts
   const { peer, header } = rawRequest(incoming)

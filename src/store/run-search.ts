@@ -1,5 +1,6 @@
 /**
- * The search through what the newest runs said: errors, warnings and reasons. Source: WEB.md, RUNS "Pages" (`/search`).
+ * The search through what the newest runs said: errors, warnings and reasons.
+ * Source: WEB.md "Voice and layout" (the search field).
  */
 import type { RunRow } from './run-rows.ts'
 import { lineRunsKept } from './schema-runs.ts'

@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { accessRules, createRuleFinder } from '../../src/http/access.ts'
+import { readBoots } from '../../src/http/pages/boots.ts'
 import { bootOf, fillSite, hostileNames, openSite, type Site } from '../harness/site.ts'
 
 function textOf(html: string): string {
@@ -397,5 +398,15 @@ test('5,000 systems and 1,000 boots: the pages stay quick', async (t) => {
     t.diagnostic(`${path}: ${median.toFixed(1)} ms`)
     assert.ok(median < pageMs * slack, `${path} took ${median} ms`)
   }
+  let turns = 0
+  let done = false
+  const count = () => {
+    turns += 1
+    if (!done) setImmediate(count)
+  }
+  setImmediate(count)
+  await readBoots(site.daemon, { limit: 1000 }, Date.now())
+  done = true
+  assert.ok(turns >= 5, `others had ${turns} turns while a thousand boots were judged`)
   assert.match((await site.get('/boots')).text, /of the newest 1,000; older ones are on each machine’s page/)
 })

@@ -2,8 +2,9 @@
  * How a boot ended, from the requests that the server saw: how far it came, in stages, and where it did not go on, what
  * that usually means and what to look at.
  *
- * After the kernel the server sees nothing until the machine reports, so much here is a guess, worded as one. Sources:
- * PXELINUX wiki "Hardware Compatibility", PROTOCOLS §1 to §3 (which loader asks for what), README "When something does not work".
+ * After the kernel the server sees nothing until the machine reports, so much here is a guess, worded as one.
+ * Sources: PXELINUX wiki "Hardware Compatibility", PROTOCOLS §1 to §3 (which loader asks for what), README "When something
+ * does not work".
  */
 import { localProfile } from '../../domain/boot.ts'
 import { stageOf } from '../../domain/stage.ts'

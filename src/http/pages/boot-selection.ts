@@ -1,6 +1,6 @@
 /**
- * Which boots the list of `/boots` shows, and in which order: what the URL says (`q`, `outcome`, `group`, `sort`, `page`) →
- * boots. The same for the page, its CSV and its JSON.
+ * Which boots the list of `/boots` shows, and in which order: what the URL says (`q`, `outcome`, `group`, `sort`,
+ * `page`) → boots. The same for the page, its CSV and its JSON.
  *
  * Chosen from the newest boots that the trace answers with. Source: WEB.md "Behaviour" (state is in the URL, lists).
  */

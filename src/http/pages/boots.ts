@@ -110,13 +110,13 @@ export async function readBoots(daemon: Daemon, query: BootQuery, nowMs: number)
     // The trace thread is gone or lags: the page says that it has no boots to show.
     return undefined
   }
-  const boots: BootView[] = []
-  for (const [place, row] of rows.entries()) {
+  const views: BootView[] = []
+  for (const [at, row] of rows.entries()) {
+    if (at > 0 && at % rowsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve))
     const boot = v.safeParse(bootRow, row)
-    if (boot.success) boots.push(viewBoot(boot.output, nowMs))
-    if (place % rowsPerTurn === rowsPerTurn - 1) await new Promise((resolve) => setImmediate(resolve))
+    if (boot.success) views.push(viewBoot(boot.output, nowMs))
   }
-  return boots
+  return views
 }
 
 function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
@@ -139,14 +139,16 @@ function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
     decision: row.decision ?? undefined,
     ...judged,
     glyph: glyphs[judged.verdict],
-    track: trackOf(steps, row.profile ?? undefined).map(({ name, atMs, reached }) => ({
-      name,
-      reached,
-      after: atMs === undefined ? '' : formatDuration(Math.max(0, atMs - row.startedMs)),
-    })),
     sentBytes: steps.reduce((sum, step) => sum + (step.sentBytes ?? 0), 0),
     silentAtMs: judged.verdict === 'running' ? endedMs + silentMs : undefined,
-    // Put into words only where they are shown: a list of a thousand boots shows none.
+    // Both are put into words only where they are shown: of a thousand boots a list shows few.
+    get track() {
+      return trackOf(steps, row.profile ?? undefined).map(({ name, atMs, reached }) => ({
+        name,
+        reached,
+        after: atMs === undefined ? '' : formatDuration(Math.max(0, atMs - row.startedMs)),
+      }))
+    },
     get steps() {
       return steps.map((step) => viewStep(step, span, nowMs))
     },
