@@ -182,7 +182,7 @@ async function start(
     publicUrl,
     log,
     onConfigServed(name, decision, peer, mac) {
-      transfers.httpStep(name, peer, decision)
+      transfers.httpStep(name, peer, decision, mac)
       testing.booted(mac === undefined ? identityOf(peer, macAt) : { ...identityOf(peer, macAt), mac }, decision)
     },
     onAnswered: (status) => answered.add(1, statusLabels[Math.floor(status / 100)]),

@@ -21,8 +21,8 @@ export interface TransferLog {
   configServed(decision: Decision, from: Requester, mac: Mac | undefined): void
   /** `from`: who asked, as `configServed` was told. */
   add(record: TransferRecord, from: Requester | undefined): void
-  /** A machine was given its configuration over HTTP. */
-  httpStep(name: string, peer: string, decision: Decision): void
+  /** A machine was given its configuration over HTTP. `mac`: its own, where it says so itself. */
+  httpStep(name: string, peer: string, decision: Decision, mac: Mac | undefined): void
   /** A download over HTTP is over. */
   downloaded(download: Download): void
   /** A machine's own report was kept. */
@@ -61,9 +61,10 @@ export function createTransferLog(trace: Trace): TransferLog {
         ...decided(served?.decision),
       })
     },
-    httpStep(name, peer, decision) {
+    httpStep(name, peer, decision, mac) {
       trace.step({
         at: Date.now(),
+        mac,
         ip: peer,
         kind: 'http',
         name,

@@ -41,7 +41,7 @@ export interface MachineOptions {
   readonly trusted: () => BlockList
   readonly publicUrl: () => string | null
   readonly log: Log
-  /** iPXE was given its script: for the trace of boots. `mac`: its own, where it says so itself. */
+  /** A machine was given its script: it boots. `mac`: its own, where iPXE says so itself. */
   readonly onConfigServed?: (name: string, decision: Decision, peer: string, mac: Mac | undefined) => void
   /** A machine asked for something by its own doing: a sign of life. */
   readonly onAsked?: (caller: Caller, path: string) => void
@@ -129,10 +129,13 @@ export function createMachineUrls(options: MachineOptions): MachineUrls {
     const { profile } = boot.decision
     const body = dialects.ipxe.render(boot.bytes, { profile, url: urlFor(request), mac })
     if (request.method === 'GET') {
-      // A person's preview is no boot; iPXE itself is, and may sit behind a router where only it knows its MAC.
-      const own = request.header('user-agent')?.startsWith('iPXE/') ? mac : undefined
+      // Whoever looks at what another machine boots is none that boots; iPXE is, and may sit behind a router where only it
+      // knows its MAC.
+      const isIpxe = request.header('user-agent')?.startsWith('iPXE/') === true
+      const own = isIpxe ? mac : undefined
       if (own !== undefined) callers.bootAddresses.saw(caller.peer, own)
-      options.onConfigServed?.('ipxe', boot.decision, caller.peer, own)
+      const asksForItself = machine === caller || (mac !== undefined && caller.macs.includes(mac))
+      if (isIpxe || asksForItself) options.onConfigServed?.('ipxe', boot.decision, caller.peer, own)
     }
     return { status: 200, body }
   }

@@ -278,6 +278,15 @@ function later(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }
 
+/** What a look at a folder finds; nothing where it is gone or cannot be read, which somebody else has to tell. */
+export function whileThere<T>(look: () => T[]): T[] {
+  try {
+    return look()
+  } catch {
+    return []
+  }
+}
+
 /** Why a file or folder cannot be read, in words. */
 export function reason(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException

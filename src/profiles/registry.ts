@@ -16,7 +16,7 @@ import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/store.ts'
 import { createTurn } from '../turn.ts'
-import { createProfileFiles, type ProfileFiles, profileNames, profileSuffix, reason } from './folder.ts'
+import { createProfileFiles, type ProfileFiles, profileNames, profileSuffix, reason, whileThere } from './folder.ts'
 import { watchFolder } from './watch.ts'
 
 const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
@@ -84,6 +84,7 @@ export async function openProfiles(options: ProfilesOptions): Promise<Profiles> 
   return {
     ...files,
     sync,
+    // Where the folder is gone `folderFault` says so.
     names: () => whileThere(files.names),
     refused: () => whileThere(files.refused),
     folderFault() {
@@ -109,15 +110,6 @@ function register(tx: Transaction, names: readonly string[], present: ReadonlySe
   }
   for (const row of known.values()) {
     if (row.available && !present.has(row.name)) tx.emit({ type: 'profile.missing', profile: row.id })
-  }
-}
-
-/** What a look at the folder finds; nothing where it is gone: `folderFault` says so. */
-function whileThere<T>(look: () => T[]): T[] {
-  try {
-    return look()
-  } catch {
-    return []
   }
 }
 

@@ -8,7 +8,7 @@ import type { TestFolder } from '../commands/daemon.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { Actor } from '../domain/event.ts'
 import type { Log } from '../log.ts'
-import { reason } from '../profiles/folder.ts'
+import { reason, whileThere } from '../profiles/folder.ts'
 import { watchFolder } from '../profiles/watch.ts'
 import type { Store, Transaction } from '../store/store.ts'
 import { createRenderFaults, type RenderFaults } from './render-faults.ts'
@@ -76,13 +76,8 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
   }
   await syncOrWarn()
   const watch = watchFolder(dir, syncOrWarn, watchMs)
-  const names = (): string[] => {
-    try {
-      return files.names()
-    } catch {
-      return [] // the folder is gone: `faults` says so
-    }
-  }
+  // Where the folder is gone `faults` says so.
+  const names = (): string[] => whileThere(files.names)
   return {
     files,
     renderFaults,
@@ -95,7 +90,7 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
       names()
         .filter((name) => files.fault(name) === undefined && files.times(name)?.tags.includes(tag))
         .sort(),
-    suiteNames: files.suiteNames,
+    suiteNames: () => whileThere(files.suiteNames),
     suite: files.suite,
     faults() {
       const found: string[] = []

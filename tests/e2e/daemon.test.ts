@@ -475,7 +475,8 @@ test('folders that are gone while it runs: status and commands say which, in one
   )
   const read = await readSmall(daemon.tftpPort, 'pxelinux.cfg/01-52-54-00-12-34-56')
   assert.match('text' in read ? read.text : read.message, /LOCALBOOT 0/)
-  for (const path of ['/', '/system/1/']) assert.equal((await ask(daemon, path)).status, 200)
+  assert.equal(await daemon.must('profiles'), '')
+  for (const path of ['/', '/system/1/', '/setup']) assert.equal((await ask(daemon, path)).status, 200, path)
 })
 
 test('NODE_OPTIONS of the caller do not reach it', async (t) => {

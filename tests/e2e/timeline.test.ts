@@ -114,6 +114,9 @@ test('a kernel that was cut off is a step that says how far it came', async (t) 
     () => daemon.log(),
   )
   assert.equal(step.outcome, 'aborted')
+  // Nothing but its own word says which machine it is: it may sit behind a router.
+  const listed = await ask({ url: daemon.url }, '/boots?format=json')
+  assert.equal((listed.json as { boots: Record<string, unknown>[] }).boots[0]?.['mac'], mac)
   assert.ok(step.sentBytes < 64 * 1024 * 1024)
 })
 

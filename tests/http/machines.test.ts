@@ -366,10 +366,23 @@ describe('/profile/ and /ipxe/', () => {
   it('a preview is no boot, iPXE itself is', async () => {
     store.addSystem('c1', m1)
     store.nextBoot('c1', 'install')
+    const booted: (string | undefined)[][] = []
+    urls = createMachineUrls({ ...options, onConfigServed: (_name, _decision, from, mac) => booted.push([from, mac]) })
     await get(`/ipxe/${m1}/`, { from: '192.168.7.7', headers: { 'user-agent': 'curl/7.88' } })
     assert.equal(options.callers.bootAddresses.macOf('192.168.7.7'), undefined)
+    assert.deepEqual(booted, [])
     await get(`/ipxe/${m1}/`, { from: '192.168.7.8', headers: { 'user-agent': 'iPXE/1.0.0+git' } })
     assert.equal(options.callers.bootAddresses.macOf('192.168.7.8'), m1)
+    // Whatever asks at the machine's own address boots, by name or without.
+    arp.set(peer, m1)
+    await get(`/ipxe/${m1}/`, { headers: { 'user-agent': 'curl/7.88' } })
+    await get('/ipxe/', { headers: { 'user-agent': 'curl/7.88' } })
+    await get('/ipxe/', { method: 'HEAD', headers: { 'user-agent': 'iPXE/1.0.0+git' } })
+    assert.deepEqual(booted, [
+      ['192.168.7.8', m1],
+      [peer, undefined],
+      [peer, undefined],
+    ])
   })
 })
 
