@@ -12,7 +12,7 @@ import { Refusal } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
 import type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
 import { dataFolder } from './folder.ts'
-import { buffersOf, StepBatchWriter } from './trace-batch.ts'
+import { StepBatchWriter } from './trace-batch.ts'
 import type { TraceAnswer, TraceRequest } from './trace-worker.ts'
 
 export type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
@@ -33,10 +33,11 @@ export interface Trace {
 }
 
 /**
- * Steps are posted this long after the first of a batch, or when it is full: seldom, since waking the thread costs more
- * than a step. Whoever asks for boots has them posted at once.
+ * Steps are posted this long after the first of a batch, or when so many have come: seldom, since waking the thread costs
+ * more than a step. Whoever asks for boots has them posted at once.
  */
 const batchMs = 1000
+const batchSteps = 2048
 /** Steps posted and not taken yet; beyond it they are dropped. A second of everything that TFTP can serve. */
 const underWayMax = 32_768
 /** A worker that failed is not started again at once: what made it fail is likely still there. */
@@ -67,7 +68,7 @@ export function openTrace(options: TraceOptions): Trace {
   let restart: NodeJS.Timeout | undefined
   /** Runs while the worker owes something. */
   let watch: NodeJS.Timeout | undefined
-  const batch = new StepBatchWriter()
+  let batch = new StepBatchWriter()
   let timer: NodeJS.Timeout | undefined
   let underWay = 0
   let dropped = 0
@@ -163,7 +164,7 @@ export function openTrace(options: TraceOptions): Trace {
   /** Whether it is on its way; not while a worker that failed waits to be started again. */
   const post = (request: TraceRequest): boolean => {
     if (!worker && !restart) start()
-    worker?.postMessage(request, request.kind === 'steps' ? buffersOf(request.steps) : [])
+    worker?.postMessage(request)
     if (worker) watch ??= setTimeout(silent, silentMs).unref()
     return worker !== undefined
   }
@@ -171,9 +172,10 @@ export function openTrace(options: TraceOptions): Trace {
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
-    const { count } = batch
+    const { count, numbers, texts } = batch
     if (count === 0) return
-    if (post({ kind: 'steps', steps: batch.take() })) underWay += count
+    batch = new StepBatchWriter()
+    if (post({ kind: 'steps', steps: { numbers, texts } })) underWay += count
     else dropped += count
   }
 
@@ -184,7 +186,7 @@ export function openTrace(options: TraceOptions): Trace {
         return
       }
       batch.add(step)
-      if (batch.full) flush()
+      if (batch.count >= batchSteps) flush()
       else timer ??= setTimeout(flush, batchMs).unref()
     },
     boots(query) {
