@@ -2,7 +2,9 @@
  * The running daemon as commands see it: types only, so that the client, which loads every definition, loads none of it.
  */
 import type { Mac } from '../domain/address.ts'
+import type { BootQuestion } from '../domain/boot.ts'
 import type { KeptProgress, ResultCase } from '../domain/run.ts'
+import type { BootAnswer } from '../profiles/answer.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
@@ -136,6 +138,14 @@ export interface AskedRun {
 /** Takes a line for stderr and what it tells (`waitedPart`); undefined: a sign of life. */
 export type WaitNote = (line: string | undefined, part?: readonly object[]) => Promise<void>
 
+/** As `BootAnswer` of the real answer; `url`: the base URL that was put in where a profile asks for it. */
+export type Preview = BootAnswer & { readonly url: string }
+
+/** A file that machines would fetch; `why`: as the end of a sentence that begins with its name. */
+export type FoundFile =
+  | { readonly found: true; readonly sizeBytes: number }
+  | { readonly found: false; readonly why: string }
+
 /** Which boots to list, newest first; of `id`, `system` (id) and `mac` one at most. */
 export interface BootQuery {
   /** The latest boot of each of these systems (ids) that has one, in their order; nothing else is asked then. */
@@ -192,4 +202,8 @@ export interface Daemon {
   onBoots(listener: () => void): () => void
   /** As it is now. */
   premises(): Premises
+  /** What a machine would get if it asked now. `mac`, `ip`: '' where unknown. Changes nothing and leaves no trace. */
+  preview(question: BootQuestion, machine: { readonly mac: string; readonly ip: string }): Preview
+  /** Looks for what `/boot/` and TFTP would send by this name; never blocks the main loop. */
+  findFile(path: string): Promise<FoundFile>
 }

@@ -11,6 +11,7 @@ import { delsystem } from './delsystem.ts'
 import { dpysystem } from './dpysystem.ts'
 import { dpytest, synctestnames } from './dpytest.ts'
 import { expire } from './expire.ts'
+import { explain } from './explain.ts'
 import { history } from './history.ts'
 import { keep } from './keep.ts'
 import { log } from './log.ts'
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   renamesystem,
   removeaddress,
   dpysystem,
+  explain,
   nextboot,
   syncbootnames,
   syncsystems,

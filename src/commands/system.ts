@@ -1,8 +1,9 @@
 /**
  * A system as commands find and show it. Source: COMPATIBILITY 3.2–3.6 ("not defined"), CONTRACT "HTTP API" (its JSON).
  */
-import { type Address, findAddress, type Mac, parseIp4Hex } from '../domain/address.ts'
+import { type Address, findAddress, parseIp4Hex } from '../domain/address.ts'
 import type { Queries, SystemRow } from '../store/store.ts'
+import { ipOfMac } from './boot-question.ts'
 import type { Daemon } from './daemon.ts'
 import type { SystemView } from './schema.ts'
 import { notDefined, selectSystems } from './selection.ts'
@@ -43,9 +44,5 @@ export function viewSystem(daemon: Daemon, system: SystemRow): SystemView {
 
 function viewAddress(daemon: Daemon, address: Address): SystemView['addresses'][number] {
   if (address.kind !== 'mac') return { address: address.text, kind: address.kind }
-  return { address: address.text, kind: 'mac', ip: ipOf(daemon, address.text) }
-}
-
-function ipOf(daemon: Daemon, mac: Mac): string | null {
-  return daemon.neighbourIp(mac) ?? daemon.store.queries.lastIpOf(mac) ?? null
+  return { address: address.text, kind: 'mac', ip: ipOfMac(daemon, address.text) ?? null }
 }

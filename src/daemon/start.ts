@@ -37,6 +37,7 @@ import { collectDegradations } from './health.ts'
 import { createLater, listenLater } from './later.ts'
 import { closeServer, listenSocket, listenTcp, logRequests } from './listeners.ts'
 import { premisesOf } from './premises.ts'
+import { createPreviews } from './preview.ts'
 import { createReach } from './reach.ts'
 import { waitForRuns } from './run-wait.ts'
 import type { Stoppable } from './stop.ts'
@@ -117,6 +118,8 @@ async function start(
     return (ip && neighbours.macOf(ip)) ?? bootAddresses.macOf(address)
   }
   const reach = createReach(() => config.publicUrl, listeners)
+  const places = () => ({ root: config.tftpRoot, linkTargets: config.linkTargets })
+  const findLoader = (name: string) => findAsset(`loaders/${name}`)
   let ready = false
   let tftp: TftpServer | undefined
   const daemon: Daemon = {
@@ -141,6 +144,13 @@ async function start(
     boots: async (query) => (await trace.boots(query)).map((boot) => ({ ...boot })),
     onBoots: trace.onChange,
     premises: () => premisesOf(config, reach),
+    ...createPreviews({
+      queries: store.queries,
+      profiles,
+      url: () => reach.urlFrom(daemon.premises().addresses[0] ?? '127.0.0.1'),
+      places,
+      findLoader,
+    }),
   }
 
   const resolve = createTree({
@@ -207,8 +217,8 @@ async function start(
       (app) =>
         mountBootFiles(app, {
           resolve,
-          places: () => ({ root: config.tftpRoot, linkTargets: config.linkTargets }),
-          findLoader: (name) => findAsset(`loaders/${name}`),
+          places,
+          findLoader,
           publicUrl,
           log,
           onDownload(download) {

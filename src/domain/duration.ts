@@ -19,3 +19,25 @@ export function parseDuration(text: string): number | undefined {
   const ms = Number(parts[1]) * (unitMs[parts[2] ?? ''] ?? Number.NaN)
   return ms <= durationMaxMs ? ms : undefined
 }
+
+/** Largest first. */
+export const durationUnits = [
+  { name: 'd', ms: 86_400_000 },
+  { name: 'h', ms: 3_600_000 },
+  { name: 'min', ms: 60_000 },
+  { name: 's', ms: 1000 },
+] as const
+
+/** `340 ms`, `1.2 s`, `2 min 5 s`, `3 h 20 min`, `1 d`: its two largest units, what is 0 left out. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  const tenths = Math.round(ms / 100)
+  if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`
+  const at = durationUnits.findIndex((each) => Math.round(ms / 1000) * 1000 >= each.ms)
+  const [first, second] = [durationUnits[at], durationUnits[at + 1]]
+  if (!first || !second) return `${Math.round(ms / 1000)} s`
+  const whole = Math.round(ms / second.ms)
+  const perFirst = first.ms / second.ms
+  const rest = whole % perFirst
+  return `${Math.floor(whole / perFirst)} ${first.name}${rest === 0 ? '' : ` ${rest} ${second.name}`}`
+}

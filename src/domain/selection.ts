@@ -13,7 +13,8 @@ export interface Selection {
   readonly remarks: readonly string[]
 }
 
-const menuProgram = /(^|\/)(vesa)?menu\.c32$/i
+/** The programs that show a menu. */
+export const menuProgram = /(^|\/)(vesa)?menu\.c32$/i
 
 /** The label that boots unattended; undefined if the profile has none (`remarks` of the caller say so). */
 export function selectLabel(profile: Profile): Selection | undefined {

@@ -22,3 +22,8 @@ export function showSigns(text: string, which: RegExp): string {
     return `‹U+${code.toString(16).toUpperCase().padStart(4, '0')}›`
   })
 }
+
+/** What cannot be seen or turns the line around as its sign. */
+export function visible(text: string): string {
+  return showSigns(text, unseen)
+}

@@ -28,7 +28,7 @@ const readLink = promisify(readlink)
 const readFd = promisify(read)
 
 /** Of the 16 threads of the pool. */
-const callsMax = 8
+const downloadCallsMax = 8
 /** Who waits for a call longer than a machine would is told so at once instead. */
 const waitingMax = 2048
 
@@ -60,7 +60,8 @@ export interface FileReader {
   ): Promise<void>
 }
 
-export function createFileReader(): FileReader {
+/** `callsMax`: calls at once. */
+export function createFileReader(callsMax = downloadCallsMax): FileReader {
   const waiting: (() => void)[] = []
   let calls = 0
   let transfers = 0

@@ -54,6 +54,8 @@ export interface OpenedProfile {
 export interface ProfileFiles {
   /** Looks at the file once, for asking and rendering. */
   open(name: string): OpenedProfile
+  /** As `open`, for a look beforehand: how its rendering failed is not kept, since no machine got it. */
+  preview(name: string): OpenedProfile
   /**
    * Bytes of the profile for one machine; `local` is always there. `variables` is asked only for a template. A fault of
    * rendering concerns this machine, and is kept for `fault` until the file changes.
@@ -145,7 +147,7 @@ export function createProfileFiles(
   }
   const embedded: Content = { ok: true, bytes: embeddedLocal, template: undefined, utf8: true }
 
-  function render(name: string, content: Content, variables: () => ProfileVariables): Rendered {
+  function render(name: string, content: Content, variables: () => ProfileVariables, keepsFault = true): Rendered {
     if (!content.ok) return content
     if (!content.template) return { ok: true, bytes: content.bytes, template: false }
     try {
@@ -154,19 +156,14 @@ export function createProfileFiles(
     } catch (error) {
       if (!(error instanceof TemplateFault)) throw error
       const fault = atLine(pathOf(name), error)
-      renderFaults.set(name, { content, fault })
+      if (keepsFault) renderFaults.set(name, { content, fault })
       return name === localProfile ? { ok: true, bytes: embeddedLocal, template: false } : { ok: false, fault }
     }
   }
 
   return {
-    open(name) {
-      const content = servable(name)
-      return {
-        fault: content.ok ? undefined : content.fault,
-        render: (variables) => render(name, content, variables),
-      }
-    },
+    open: (name) => openedOf(name, true),
+    preview: (name) => openedOf(name, false),
     render: (name, variables) => render(name, servable(name), variables),
     unservable(name) {
       const content = servable(name)
@@ -189,6 +186,14 @@ export function createProfileFiles(
         const why = offer.refusal(name, pathOf(name))
         return why === undefined ? [] : [{ name, why }]
       }),
+  }
+
+  function openedOf(name: string, keepsFault: boolean): OpenedProfile {
+    const content = servable(name)
+    return {
+      fault: content.ok ? undefined : content.fault,
+      render: (variables) => render(name, content, variables, keepsFault),
+    }
   }
 
   function there(): string[] {

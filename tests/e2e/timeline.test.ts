@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -164,4 +164,39 @@ test('a timeline that hangs does not hold up the stop', async (t) => {
       .split('\n')
       .at(-1) ?? ''
   assert.match(last, /daemon\.stopped/, 'the journal was closed')
+})
+
+test('explain says what a machine would get, what is missing for it, and that it starts again and again', async (t) => {
+  const daemon = await started(t)
+  const explain = async (...args: string[]) => daemon.run(['explain', ...args])
+  const before = await explain('node1')
+  assert.equal(before.status, 0, before.stderr)
+  assert.match(
+    before.stdout,
+    /^node1 52:54:00:00:00:01: boots install\n.*set by .*\n {2}entry a:\n {4}vmlinuz {2}2\.9 MiB\n$/,
+  )
+  // What was only looked at beforehand was given to nobody.
+  assert.deepEqual(await boots(daemon), [])
+
+  for (let start = 0; start < 3; start += 1) {
+    await readSmall(daemon.tftpPort, 'pxelinux.0')
+    await readSmall(daemon.tftpPort, `pxelinux.cfg/01-${mac.replaceAll(':', '-')}`)
+    await ask({ url: daemon.url }, '/boot/vmlinuz', { headers: ipxe })
+  }
+  const again = await explain(mac)
+  assert.match(again.stdout, /\n {2}last boot \S+: install, \w+.*\n {2}wrong: It has started install 3 times in /)
+  assert.equal(again.status, 1)
+
+  symlinkSync('/etc/hostname', join(daemon.dataDir, 'tftpboot', 'out'))
+  const text = 'default a\nui ldlinux.c32\nlabel a\nkernel out\nappend initrd=none,http://other/x <%= mac %>\n'
+  writeFileSync(join(daemon.dataDir, 'profiles', 'install.prof'), text)
+  const { stdout, status } = await explain('node1', '--loader', 'pxelinux')
+  assert.equal(status, 1)
+  assert.match(stdout, /\n {4}ldlinux\.c32 {2}\d/, 'one of the loaders in the executable')
+  assert.match(stdout, /\n {4}http:\/\/other\/x {2}from another server, not looked at\n/)
+  assert.match(
+    stdout,
+    /\n {2}wrong: out: a link leads out of the TFTP root\n {2}wrong: none: is not there: put it below /,
+  )
+  assert.ok(stdout.endsWith(text.replace('<%= mac %>', mac)))
 })

@@ -17,6 +17,7 @@ import { type Problem, refusalKinds } from '../../src/domain/errors.ts'
 import { createManagementApp, type ManagementApp, type ManagementOptions } from '../../src/http/app.ts'
 import { type Log, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { createAnswerBoot } from '../../src/profiles/answer.ts'
 import { openStateStore, type StateStore } from './state-store.ts'
 import { openTestParts } from './test-parts.ts'
 
@@ -39,6 +40,10 @@ export interface Management extends ManagementApp {
   readonly store: StateStore
   /** Files of the profile folder; null: a file whose profile is bad. */
   readonly files: Map<string, string | null>
+  /** Files below the TFTP root: path → size in bytes. */
+  readonly bootFiles: Map<string, number>
+  /** Rows of the trace, newest first, whoever asks. */
+  readonly boots: object[]
   readonly neighbours: Map<string, string>
   readonly degraded: string[]
   readonly logged: string[]
@@ -61,6 +66,16 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
   const log: Log = { ...silentLog, error: (message, fields) => logged.push(`${message} ${String(fields?.['error'])}`) }
   const daemonActor = { who: 'daemon', from: 'daemon', surface: 'daemon' } as const
   const testing = await openTestParts(store)
+  const bootFiles = new Map<string, number>()
+  const boots: object[] = []
+  const faultOf = (name: string) =>
+    files.has(name) ? (files.get(name) === null ? 'line 1: bad' : undefined) : 'no file'
+  const answerBoot = createAnswerBoot(store.queries, {
+    open: (name) => ({
+      fault: name === 'local' ? undefined : faultOf(name),
+      render: () => ({ ok: true, bytes: Buffer.from(files.get(name) ?? ''), template: false }),
+    }),
+  })
   const daemon: Daemon = {
     ...testing.parts,
     version: '9.9.9',
@@ -78,7 +93,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
         })
         return { registered, missing: files.has('local') ? [] : ['local'] }
       },
-      fault: (name) => (files.has(name) ? (files.get(name) === null ? 'line 1: bad' : undefined) : 'no file'),
+      fault: faultOf,
       names: () => [...files.keys()],
       refusal: () => undefined,
       refused: () => [],
@@ -91,7 +106,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     degraded: () => degraded,
     notices: () => [],
     transfers: () => ({ active: 0, recent: [] }),
-    boots: async () => [],
+    boots: async () => boots.map((row) => ({ ...row })),
     onBoots: () => () => {},
     premises: () => ({
       folders: ['data-dir', 'profiles-dir', 'tests-dir', 'results-dir', 'tftp-root'].map((key) => ({
@@ -101,6 +116,14 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       addresses: ['192.0.2.1'],
       urlFrom: (address) => `http://${address}:8000`,
     }),
+    preview: (question, { mac, ip }) => ({
+      ...answerBoot(question, { mac: () => mac, ip, url: () => 'http://192.0.2.1:8000' }),
+      url: 'http://192.0.2.1:8000',
+    }),
+    findFile: async (path) => {
+      const sizeBytes = bootFiles.get(path)
+      return sizeBytes === undefined ? { found: false, why: 'is not there' } : { found: true, sizeBytes }
+    },
   }
   await daemon.profiles.sync()
   const management = createManagementApp(daemon, {
@@ -139,6 +162,8 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     daemon,
     store,
     files,
+    bootFiles,
+    boots,
     neighbours,
     degraded,
     logged,

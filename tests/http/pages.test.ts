@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import type { Mac } from '../../src/domain/address.ts'
 import { bootOf, fillSite, hostileNames, openSite, type Site } from '../harness/site.ts'
 
 /** Text of the part with that `data-live` key, tags taken out. */
@@ -216,4 +217,28 @@ describe('400 machines', () => {
     for (const url of urls) sizeBytes += Buffer.byteLength((await site.get(url)).text)
     assert.ok(sizeBytes < 60_000, `${sizeBytes} bytes`)
   })
+})
+
+test('a machine that starts the same again and again without a report needs a person, and its page says so', async (t) => {
+  const site = await openSite()
+  t.after(() => site.close())
+  site.files.set('install', 'default 0\n')
+  await site.daemon.profiles.sync()
+  const id = await site.add('again', ['52:54:00:00:00:77'], 'install')
+  const seq = site.store.queries.nextBootOf('52:54:00:00:00:77' as Mac)?.seq ?? 0
+  const given = {
+    ip: '10.0.0.77',
+    systemId: id,
+    profile: 'install',
+    decision: { by: 'mac', instead: '', seq },
+  } as const
+  const start = (minutes: number) => bootOf(given, minutes * 60_000, ['pxelinux.cfg/01-52-54-00-00-00-77', 'deb/linux'])
+  site.boots.push(start(20), start(50))
+  assert.ok(!(await site.get('/')).text.includes('never reported'))
+  site.boots.push(start(80))
+  const { text } = await site.get('/')
+  assert.match(said(text, 'needs'), /started 3 times again .* It has started install 3 times in 1 h and never reported/)
+  assert.match(text, /<title>✕ 1 · /)
+  const page = (await site.get(`/system/${id}/`)).text
+  assert.match(said(page, 'loop'), /started 3 times It has started install 3 times in 1 h .* nextboot again local/)
 })

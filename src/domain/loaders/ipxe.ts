@@ -9,7 +9,8 @@
  * set-up menu). Source: ipxe.org/cmd, PROTOCOLS 3, QEMU "Traps", COMPATIBILITY 4.3 (0.8's form, bug M7).
  */
 import { formatMacDashes } from '../address.ts'
-import { type Label, parseProfile, splitFiles } from '../profile.ts'
+import { initrdsOf, splitArguments } from '../boot-files.ts'
+import { type Label, parseProfile } from '../profile.ts'
 import { selectLabel } from '../selection.ts'
 import type { Dialect, LoaderContext } from './dialect.ts'
 
@@ -78,15 +79,11 @@ function bootLocal(n: number): string[] {
 
 function bootLinux(label: Label, file: string, kernelArgs: string, context: LoaderContext): string[] {
   const remarks: string[] = []
-  let initrds = label.initrds
+  const initrds = initrdsOf(label)
   const args: string[] = []
-  for (const word of `${kernelArgs} ${label.append}`.split(/[\0- ]+/)) {
-    if (word === '') continue
-    const initrd = /^initrd=(.*)$/s.exec(word)
-    if (initrd) {
-      // As PXELINUX: the last initrd= counts, and it comes before INITRD.
-      initrds = splitFiles(initrd[1] ?? '')
-    } else if (word.startsWith('#') || word === '||' || word === '&&' || word === ';') {
+  for (const word of splitArguments(`${kernelArgs} ${label.append}`)) {
+    if (word.startsWith('initrd=')) continue
+    if (word.startsWith('#') || word === '||' || word === '&&' || word === ';') {
       remarks.push(`argument ${word} cannot be passed on`)
     } else {
       if (word.includes('${')) remarks.push(`iPXE puts its own setting in for the one in argument ${word}`)

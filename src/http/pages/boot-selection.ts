@@ -6,8 +6,8 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { parseMac } from '../../domain/address.ts'
+import type { BootVerdict } from '../../domain/boot-outcome.ts'
 import { createBootMachines, type MachineOf } from './boot-machine.ts'
-import type { BootVerdict } from './boot-outcome.ts'
 import { type BootView, readBoots } from './boots.ts'
 import { csvLines } from './export.ts'
 import { prefixOf } from './name-prefix.ts'

@@ -1,15 +1,12 @@
 /**
  * Boots as the trace kept them, read for the pages: one start of a machine with its requests in order, and how it ended
- * as far as the server saw it.
- *
- * The trace is best effort and owed to nobody, so rows are read field by field: what is missing is left out, a row that
- * is no boot is skipped, and a trace that does not answer leaves the page without boots, said so. Source: DESIGN "State"
- * (trace), CONTRACT "HTTP API" (`boots`).
+ * as far as the server saw it. What is read of a row is `commands/boot-rows.ts`. Source: DESIGN "State" (trace).
  */
-import * as v from 'valibot'
+import { type BootRow, outcomeOf, readBootRows, type StepRow, silentMs } from '../../commands/boot-rows.ts'
 import type { BootQuery, Daemon } from '../../commands/daemon.ts'
+import type { SeenBoot } from '../../domain/boot-loop.ts'
+import { type BootVerdict, stepVerdicts, type TrackName, trackOf } from '../../domain/boot-outcome.ts'
 import { stageOf } from '../../domain/stage.ts'
-import { type BootVerdict, judgeBoot, stepVerdicts, type TrackName, trackOf } from './boot-outcome.ts'
 import { formatBytes, formatDuration, type Moment, moment, plural, visible } from './words.ts'
 
 export const glyphs: Readonly<Record<BootVerdict, string>> = {
@@ -66,66 +63,15 @@ export interface BootView {
   readonly more: string
 }
 
-/** A machine that said nothing for this long will say nothing more in this stage: slow firmware takes half of it. */
-const silentMs = 120_000
-
-const text = v.fallback(v.optional(v.nullable(v.string())), undefined)
-const number = v.fallback(v.optional(v.nullable(v.number())), undefined)
-
-const stepRow = v.object({
-  at: number,
-  name: v.string(),
-  sizeBytes: number,
-  sentBytes: number,
-  durationMs: number,
-  outcome: v.string(),
-  detail: text,
-})
-type StepRow = v.InferOutput<typeof stepRow>
-
-const decisionRow = v.object({ by: v.string(), instead: v.string(), seq: v.number() })
-
-const bootRow = v.object({
-  id: v.fallback(v.number(), 0),
-  startedMs: v.number(),
-  endedMs: number,
-  mac: text,
-  ip: text,
-  systemId: number,
-  profile: text,
-  decision: v.fallback(v.optional(v.nullable(decisionRow)), undefined),
-  more: number,
-  steps: v.fallback(v.array(v.unknown()), []),
-})
-
-/** Boots judged before the event loop has its turn: some 3 ms, so that no machine waits for a page. */
-const rowsPerTurn = 100
-
 /** Newest first; undefined if the trace gave no answer. */
 export async function readBoots(daemon: Daemon, query: BootQuery, nowMs: number): Promise<BootView[] | undefined> {
-  let rows: readonly unknown[]
-  try {
-    rows = await daemon.boots(query)
-  } catch {
-    // The trace thread is gone or lags: the page says that it has no boots to show.
-    return undefined
-  }
-  const views: BootView[] = []
-  for (const [at, row] of rows.entries()) {
-    if (at > 0 && at % rowsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve))
-    const boot = v.safeParse(bootRow, row)
-    if (boot.success) views.push(viewBoot(boot.output, nowMs))
-  }
-  return views
+  return readBootRows(daemon, query, (row) => viewBoot(row, nowMs))
 }
 
-function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
-  const steps = row.steps.flatMap((each) => {
-    const step = v.safeParse(stepRow, each)
-    return step.success ? [step.output] : []
-  })
+function viewBoot(row: BootRow, nowMs: number): BootView {
+  const { steps } = row
   const endedMs = row.endedMs ?? row.startedMs
-  const judged = judgeBoot(steps, row.profile ?? undefined, nowMs - endedMs > silentMs)
+  const judged = outcomeOf(row, nowMs)
   const span = { fromMs: row.startedMs, lengthMs: Math.max(1, endedMs - row.startedMs) }
   return {
     id: row.id,
@@ -154,6 +100,11 @@ function viewBoot(row: v.InferOutput<typeof bootRow>, nowMs: number): BootView {
     },
     more: row.more ? plural(row.more, 'later step') : '',
   }
+}
+
+/** As far as a loop of boots is concerned. */
+export function seenBoot({ startedMs, profile, decision, verdict, outcome }: BootView): SeenBoot {
+  return { startedMs, profile, seq: decision?.seq, outcome: { verdict, outcome } }
 }
 
 /** When a page with these boots would say something else although nothing came: ms from now; undefined: never. */

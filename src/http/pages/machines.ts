@@ -4,10 +4,11 @@
  * The first line answers in words; then what is wrong with its remedy, the table of all systems, what unknown machines
  * get, and which unknown ones were seen. Filter, order and page are in the URL. Source: WEB.md, COMPATIBILITY 4.6 (`/`).
  */
+import { loopOf } from '../../commands/boot-rows.ts'
 import type { Daemon } from '../../commands/daemon.ts'
 import { defaultSystem } from '../../domain/name.ts'
-import { createBootMachines, type MachineOf, unknownMachines } from './boot-machine.ts'
-import { type BootView, dueInMs, glyphs, readBoots } from './boots.ts'
+import { type BootMachine, createBootMachines, type MachineOf, unknownMachines } from './boot-machine.ts'
+import { type BootView, dueInMs, glyphs, readBoots, seenBoot } from './boots.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
 import type { VersionIndex } from './version-index.ts'
@@ -117,7 +118,7 @@ export async function viewMachines(
   const total = everything.length
   const degraded = daemon.degraded().map(visible)
   const machineOf = createBootMachines(daemon)
-  const failing = failingSystems(recent ?? [], machineOf)
+  const failing = failingSystems(daemon, recent ?? [], machineOf, nowMs)
   const needs = degraded.length + failing.length + sick.length
   const data = {
     total,
@@ -214,17 +215,28 @@ function countsOf(rows: readonly MachineRow[]): object[] {
   ]
 }
 
-/** Systems whose latest boot failed, newest first. */
-function failingSystems(recent: readonly BootView[], machineOf: MachineOf): object[] {
-  const seen = new Set<number>()
-  return recent.flatMap((boot) => {
-    const { id, name } = machineOf(boot)
+/** Systems whose latest boot failed, or that start the same again and again, newest first. */
+function failingSystems(daemon: Daemon, recent: readonly BootView[], machineOf: MachineOf, nowMs: number): object[] {
+  const boots = new Map<number, { readonly machine: BootMachine & { readonly id: number }; readonly of: BootView[] }>()
+  for (const boot of recent) {
+    const machine = machineOf(boot)
+    const { id } = machine
     // A machine that no system has is nobody's to mend; it is listed below.
-    if (id === undefined || seen.has(id)) return []
-    seen.add(id)
-    if (boot.verdict !== 'fail') return []
-    const step = boot.steps.findLast((each) => each.verdict === 'fail')
-    return [{ id, name, boot: boot.id, when: boot.when, outcome: boot.outcome, step, clue: boot.clue }]
+    if (id === undefined) continue
+    const known = boots.get(id)
+    if (known) known.of.push(boot)
+    else boots.set(id, { machine: { ...machine, id }, of: [boot] })
+  }
+  return [...boots.values()].flatMap(({ machine: { id, name, rawName }, of }) => {
+    const [boot] = of
+    if (!boot) return []
+    const shared = { id, name, boot: boot.id, when: boot.when }
+    if (boot.verdict === 'fail') {
+      const step = boot.steps.findLast((each) => each.verdict === 'fail')
+      return [{ ...shared, outcome: boot.outcome, step, clue: boot.clue }]
+    }
+    const loop = loopOf(daemon, { id, name: rawName }, of.map(seenBoot), nowMs)
+    return loop ? [{ ...shared, outcome: loop.outcome, step: undefined, clue: loop.clue }] : []
   })
 }
 

@@ -4,12 +4,14 @@
  * The answer and its steps come from `decideBoot`, the same that TFTP and HTTP ask. Source: WEB.md, DESIGN "Boot",
  * COMPATIBILITY 4.6 (`/system/<id>/`).
  */
+import { ipOfMac, knowledgeOf, questionOf } from '../../commands/boot-question.ts'
+import { loopOf } from '../../commands/boot-rows.ts'
 import type { Daemon } from '../../commands/daemon.ts'
-import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
-import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
+import type { Address } from '../../domain/address.ts'
+import { decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
-import { dueInMs, readBoots } from './boots.ts'
+import { dueInMs, readBoots, seenBoot } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import { type ListQuery, listedMax } from './run-selection.ts'
@@ -68,6 +70,7 @@ export async function viewSystem(
     name,
     isDefault,
     state,
+    loop: loopOf(daemon, system, (boots ?? []).map(seenBoot), nowMs),
     same: profiles.size <= 1,
     answers,
     addresses: addresses.map((address) => viewAddress(daemon, system, address)),
@@ -171,41 +174,6 @@ function withTimes(step: string): string {
   return step.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\b/g, (at) => moment(at, Date.parse(at))?.exact ?? at)
 }
 
-/** What the machine with this address would ask if it booted now. */
-function questionOf(daemon: Daemon, address: Address | undefined): BootQuestion {
-  if (!address) return { kind: 'default' }
-  switch (address.kind) {
-    case 'mac':
-      return { kind: 'machine', macs: [address.text], ip: ip4Of(ipOfMac(daemon, address)) }
-    case 'ip4':
-      return { kind: 'machine', macs: [], ip: address.text }
-    case 'prefix4':
-      return { kind: 'prefix4', prefix: address.text }
-    default:
-      return address satisfies never
-  }
-}
-
-function ipOfMac(daemon: Daemon, address: Extract<Address, { kind: 'mac' }>): string | undefined {
-  return daemon.neighbourIp(address.text) ?? daemon.store.queries.lastIpOf(address.text)
-}
-
-function ip4Of(text: string | undefined): Ip4 | undefined {
-  const address = text === undefined ? undefined : findAddress(text)
-  return address?.kind === 'ip4' ? address.text : undefined
-}
-
-function knowledgeOf(daemon: Daemon): BootKnowledge {
-  const { queries } = daemon.store
-  return {
-    nextBootOf: (address) => queries.nextBootOf(address),
-    systemsWith: (address) => queries.systemsWith(address),
-    rememberedFor: (address) => queries.rememberedFor(address),
-    defaultNextBoot: () => queries.defaultNextBoot(),
-    profileFault: (profile) => daemon.profiles.fault(profile),
-  }
-}
-
 interface Headline {
   readonly before: string
   readonly profile?: string
@@ -242,7 +210,7 @@ function viewAddress(daemon: Daemon, system: SystemRow, address: Address): objec
   return {
     text: address.text,
     kind: { mac: 'MAC', ip4: 'IP address', prefix4: 'every machine in' }[address.kind],
-    ip: address.kind === 'mac' ? ipOfMac(daemon, address) : undefined,
+    ip: address.kind === 'mac' ? ipOfMac(daemon, address.text) : undefined,
     shared: shared.map(({ id, name }) => ({ id, name: visible(name) })),
   }
 }

@@ -4,7 +4,12 @@
  * Text that a machine or a person gave is data: what cannot be seen or would turn the line around is written out. HTML
  * escaping is the templates' (Eta), not done here. Source: WEB.md "Voice and layout", "Behaviour".
  */
-import { showSigns, unseen } from '../../domain/visible.ts'
+import { durationUnits } from '../../domain/duration.ts'
+import { unseen } from '../../domain/visible.ts'
+
+export { formatDuration } from '../../domain/duration.ts'
+export { formatBytes } from '../../domain/size.ts'
+export { visible } from '../../domain/visible.ts'
 
 /** A point in time as a page shows it: exact, and how long ago. */
 export interface Moment {
@@ -15,13 +20,6 @@ export interface Moment {
   /** `41 s ago`; `in 3 h` for what is yet to come (a clock that was set back). */
   readonly age: string
 }
-
-const units = [
-  { name: 'd', ms: 86_400_000 },
-  { name: 'h', ms: 3_600_000 },
-  { name: 'min', ms: 60_000 },
-  { name: 's', ms: 1000 },
-] as const
 
 /** Differences below this are clock jitter, not future. */
 const jitterMs = 2000
@@ -40,36 +38,8 @@ export function moment(at: string | number, nowMs: number): Moment | undefined {
 
 /** Its largest unit, whole: `41 s`, `7 min`, `3 h`, `12 d`. */
 function formatSpan(ms: number): string {
-  const unit = units.find((each) => ms >= each.ms) ?? units[3]
+  const unit = durationUnits.find((each) => ms >= each.ms) ?? durationUnits[3]
   return `${Math.max(1, Math.floor(ms / unit.ms))} ${unit.name}`
-}
-
-/** `340 ms`, `1.2 s`, `2 min 5 s`, `3 h 20 min`, `1 d`: its two largest units, what is 0 left out. */
-export function formatDuration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`
-  const tenths = Math.round(ms / 100)
-  if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`
-  const at = units.findIndex((each) => Math.round(ms / 1000) * 1000 >= each.ms)
-  const [first, second] = [units[at], units[at + 1]]
-  if (!first || !second) return `${Math.round(ms / 1000)} s`
-  const whole = Math.round(ms / second.ms)
-  const perFirst = first.ms / second.ms
-  const rest = whole % perFirst
-  return `${Math.floor(whole / perFirst)} ${first.name}${rest === 0 ? '' : ` ${rest} ${second.name}`}`
-}
-
-const sizes = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-
-/** `512 B`, `26.4 KiB`: binary units, one decimal below 100. */
-export function formatBytes(bytes: number): string {
-  let value = bytes
-  let unit = 0
-  while (value >= 1024 && unit < sizes.length - 1) {
-    value /= 1024
-    unit += 1
-  }
-  const digits = unit === 0 || value >= 100 ? 0 : 1
-  return `${value.toFixed(digits)} ${sizes[unit]}`
 }
 
 /** `10,000`. */
@@ -80,11 +50,6 @@ export function formatCount(count: number): string {
 /** `1 machine`, `412 machines`. */
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`
-}
-
-/** What cannot be seen or turns the line around as its sign. */
-export function visible(text: string): string {
-  return showSigns(text, unseen)
 }
 
 /** A word of a command line that is to be pasted into a shell; what cannot be seen as bash's `$'\u202e'`. */

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type JudgedStep, judgeBoot, trackOf } from '../../src/http/pages/boot-outcome.ts'
+import { type JudgedStep, judgeBoot, trackOf } from '../../src/domain/boot-outcome.ts'
 
 /** `name`, or `name outcome detail…`. */
 function steps(...lines: string[]): JudgedStep[] {

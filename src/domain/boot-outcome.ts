@@ -6,9 +6,10 @@
  * Sources: PXELINUX wiki "Hardware Compatibility", PROTOCOLS §1 to §3 (which loader asks for what), README "When something
  * does not work".
  */
-import { localProfile } from '../../domain/boot.ts'
-import { stageOf } from '../../domain/stage.ts'
-import { formatBytes, visible } from './words.ts'
+import { localProfile } from './boot.ts'
+import { formatBytes } from './size.ts'
+import { stageOf } from './stage.ts'
+import { visible } from './visible.ts'
 
 /** Verdict of a boot or step as the pages show it: glyph and word (WEB.md "Look"). */
 export type BootVerdict = 'pass' | 'warn' | 'fail' | 'lost' | 'running' | 'skip'
@@ -74,11 +75,14 @@ function brokenOff({ name, sizeBytes, sentBytes, detail }: JudgedStep): Outcome 
   }
 }
 
+/** Outcome of a boot whose kernel was sent, and of which nothing was heard since. */
+export const unreported = 'kernel sent'
+
 function kernelSent(profile: string | undefined): Outcome {
   const what = profile === undefined ? 'the same' : visible(profile)
   return {
     verdict: 'pass',
-    outcome: 'kernel sent',
+    outcome: unreported,
     clue: `It has not reported since: until it asks for /localboot/, each start boots ${what} again.`,
   }
 }

@@ -1,0 +1,68 @@
+/**
+ * What a machine would get if it asked now, without anything being changed or noted: by the same decision and the same
+ * bytes as the real answer.
+ */
+import type { FoundFile, Preview } from '../commands/daemon.ts'
+import type { BootQuestion } from '../domain/boot.ts'
+import { createFileReader } from '../http/file-read.ts'
+import { createAnswerBoot } from '../profiles/answer.ts'
+import type { Profiles } from '../profiles/registry.ts'
+import type { Queries } from '../store/store.ts'
+import { cleanPath } from '../tftp/tree.ts'
+
+export interface PreviewOptions {
+  readonly queries: Queries
+  readonly profiles: Profiles
+  /** Base URL of this server as machines reach it, no slash at its end. */
+  readonly url: () => string
+  readonly places: () => { readonly root: string; readonly linkTargets: readonly string[] }
+  /** Bytes of an embedded loader by its upstream name. */
+  readonly findLoader: (name: string) => Uint8Array | undefined
+}
+
+/** Calls of libuv's pool at once, beside those of the downloads: a dead mount takes these and no more. */
+const callsMax = 2
+/** Until a look at a file is given up. */
+const hangsMs = 5000
+
+export function createPreviews(options: PreviewOptions): {
+  preview(question: BootQuestion, machine: { readonly mac: string; readonly ip: string }): Preview
+  findFile(path: string): Promise<FoundFile>
+} {
+  const answerBoot = createAnswerBoot(options.queries, { open: (name) => options.profiles.preview(name) })
+  const reader = createFileReader(callsMax)
+  return {
+    preview(question, { mac, ip }) {
+      const url = options.url()
+      return { ...answerBoot(question, { mac: () => mac, ip, url: () => url }), url }
+    },
+    findFile: (path) => inTime(look(path)),
+  }
+
+  async function look(path: string): Promise<FoundFile> {
+    const name = cleanPath(path)
+    if (name === undefined) return { found: false, why: 'the name leads out of the TFTP root' }
+    const { root, linkTargets } = options.places()
+    const opened = await reader.openInside(root, linkTargets, name)
+    if ('fd' in opened) {
+      await reader.close(opened.fd)
+      return { found: true, sizeBytes: opened.sizeBytes }
+    }
+    const loader = opened.why === 'missing' ? options.findLoader(name) : undefined
+    if (loader) return { found: true, sizeBytes: loader.length }
+    return { found: false, why: opened.why === 'missing' ? `is not there: put it below ${root}` : opened.detail }
+  }
+}
+
+/** A disk that hangs is said to; the look itself goes on until the kernel lets it go. */
+async function inTime(look: Promise<FoundFile>): Promise<FoundFile> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<FoundFile>((resolve) => {
+    timer = setTimeout(() => resolve({ found: false, why: 'cannot be looked at: its disk or mount hangs' }), hangsMs)
+  })
+  try {
+    return await Promise.race([look, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
