@@ -98,8 +98,14 @@ export async function openLoopLab(flags: readonly string[] = []): Promise<LoopLa
   let daemon = await serve({ dataDir, tftp: 'off', flags })
   const http = daemon.ready.http.join(',')
   const script = join(dir, 'run.sh')
-  await daemon.must('addsystem', 'here', '127.0.0.1')
-  writeFileSync(script, await (await fetch(`${daemon.url}/script/run.sh`)).text())
+  try {
+    await daemon.must('addsystem', 'here', '127.0.0.1')
+    writeFileSync(script, await (await fetch(`${daemon.url}/script/run.sh`)).text())
+  } catch (error) {
+    // Nobody else would end it, and a test process ends after its children.
+    await daemon.close()
+    throw error
+  }
   const living = (): string[] => processes(dir)
   const lab: LoopLab = {
     get daemon() {

@@ -1,10 +1,11 @@
 /**
  * Processes that a test starts: output collected, ended by their own id, never left behind.
  *
- * Whatever still runs when the test process ends is killed then; `dieWithParent` also covers a test process that is
+ * Whatever still runs when the tests of a file or its process end is killed then; `dieWithParent` also covers a test process that is
  * itself killed. Nothing here knows what the programs are.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { after } from 'node:test'
 
 /** Longest wait for the end of a process after a signal; the daemon's own limit is under 5 s. */
 const stopTimeoutMs = 15_000
@@ -34,9 +35,12 @@ export interface Running {
 }
 
 const running = new Set<ChildProcessWithoutNullStreams>()
-process.once('exit', () => {
+const endAll = (): void => {
   for (const child of running) child.kill('SIGKILL')
-})
+}
+process.once('exit', endAll)
+// What a failed test left keeps the test process from its end: it would hang instead of failing.
+if (process.env['NODE_TEST_CONTEXT'] !== undefined) after(endAll)
 // A test that takes too long is ended by a signal, which by itself skips what is to be done at exit.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
