@@ -135,7 +135,7 @@ export const keys: { readonly [F in keyof Config]: Key<Config[F]> } = {
   },
   linkTargets: {
     name: 'link-targets',
-    help: 'folders that symbolic links out of the TFTP root and the profiles may lead to',
+    help: 'folders that symbolic links out of the TFTP root, the profiles and the tests may lead to',
     defaultText: 'none',
     kind: { ...value.path, allowed: 'paths such as /srv/images, or none' },
     list: { none: 'none', value: [] },

@@ -28,12 +28,15 @@ export interface TestsOptions {
   readonly store: Store
   readonly log: Log
   readonly defaults: () => DefaultTimes
+  /** Folders that links out of `dir` may lead to; none if absent. */
+  readonly linkTargets?: () => readonly string[]
   /** How often the folder is looked at; for tests. */
   readonly watchMs?: number
 }
 
-export async function openTests({ dir, store, log, defaults, watchMs }: TestsOptions): Promise<Tests> {
-  const files = createTestFiles(dir, defaults)
+export async function openTests(options: TestsOptions): Promise<Tests> {
+  const { dir, store, log, defaults, watchMs } = options
+  const files = createTestFiles(dir, defaults, options.linkTargets)
   const renderFaults = createRenderFaults(store.queries, files)
   let running = Promise.resolve()
 
