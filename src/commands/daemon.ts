@@ -44,6 +44,8 @@ export interface TestFolder {
   sync(): Promise<{ registered: string[]; missing: string[] }>
   /** Tests whose file is there now, in folder order. */
   names(): string[]
+  /** Files that are there and may be no tests, since what they are called asks for something else. */
+  refused(): { readonly name: string; readonly why: string }[]
   /** undefined if the test can be handed out, else why not, with file and line (quarantined, or no file). */
   fault(name: string): string | undefined
   /** Why its template failed for a system (id), or any, that still waits for it. */

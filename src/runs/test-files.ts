@@ -10,6 +10,7 @@ import { type BigIntStats, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SuiteEntry, TestTimes } from '../commands/daemon.ts'
 import { nameFault } from '../domain/name.ts'
+import { isTestSelector } from '../domain/selector.ts'
 import { parseSuite } from '../domain/suite.ts'
 import { parseTestSettings, type TestSettings } from '../domain/test-settings.ts'
 import { atLine, isFile, profileNames, readSmallFile, sameFile } from '../profiles/folder.ts'
@@ -62,6 +63,8 @@ export interface TestFiles {
   fault(name: string): string | undefined
   times(name: string): TestTimes | undefined
   names(): string[]
+  /** Files that are there and may be no tests, for their names: nobody could ask for them. */
+  refused(): { readonly name: string; readonly why: string }[]
   suiteNames(): string[]
   suite(name: string): readonly SuiteEntry[] | { readonly fault: string } | undefined
 }
@@ -90,7 +93,9 @@ export function createTestFiles(
   const suites = keptFiles(parse, links, linkTargets)
 
   const load = (name: string): Content<Parsed> =>
-    nameFault(name) === undefined ? tests(pathOf(name)) : { fault: `there is no test ${JSON.stringify(name)}` }
+    nameFault(name) === undefined && !isTestSelector(name)
+      ? tests(pathOf(name))
+      : { fault: `there is no test ${JSON.stringify(name)}` }
   const present = (suffix: string) =>
     profileNames(readdirSync(dir, { encoding: 'buffer' }), suffix).filter((name) =>
       isFile(join(dir, `${name}${suffix}`)),
@@ -134,19 +139,26 @@ export function createTestFiles(
         tags,
       }
     },
-    names: () => present(testSuffix),
+    names: () => present(testSuffix).filter((name) => !isTestSelector(name)),
+    refused: () =>
+      present(testSuffix)
+        .filter(isTestSelector)
+        .map((name) => ({ name, why: `${pathOf(name)}: ${notAskable}` })),
     suiteNames: () => present(suiteSuffix),
     suite(name) {
       if (nameFault(name) !== undefined || !isFile(suitePath(name))) return undefined
       const content = suites(suitePath(name))
       if ('fault' in content) return content
-      const unknown = content.value.find((each) => !isFile(pathOf(each.name)))
+      const unknown = content.value.find((each) => isTestSelector(each.name) || !isFile(pathOf(each.name)))
       if (!unknown) return content.value
       const line = 'line' in unknown ? `:${String(unknown.line)}` : ''
       return { fault: `${suitePath(name)}${line}: there is no test ${JSON.stringify(unknown.name)}` }
     },
   }
 }
+
+const notAskable =
+  'this can be the name of no test: nexttest takes @name for a suite and tag:name for all tests with a tag; rename the file'
 
 function parseTest(path: string, bytes: Uint8Array): Content<Parsed> {
   const text = Buffer.from(bytes).toString('utf8')

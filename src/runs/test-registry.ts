@@ -93,6 +93,7 @@ export async function openTests(options: TestsOptions): Promise<Tests> {
       names()
         .filter((name) => files.fault(name) === undefined && files.times(name)?.tags.includes(tag))
         .sort(),
+    refused: () => whileThere(files.refused),
     suiteNames: () => whileThere(files.suiteNames),
     suite: files.suite,
     faults() {
@@ -101,6 +102,7 @@ export async function openTests(options: TestsOptions): Promise<Tests> {
         const present = files.names()
         if (!present.includes(waitTest)) found.push('test wait is missing: the one inside the executable is served')
         for (const name of present) found.push(...[files.fault(name)].filter((fault) => fault !== undefined))
+        found.push(...files.refused().map(({ why }) => why))
         for (const name of files.suiteNames()) {
           const suite = files.suite(name)
           if (suite && 'fault' in suite) found.push(suite.fault)

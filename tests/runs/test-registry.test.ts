@@ -56,3 +56,25 @@ test('a test or suite that is a link out of the folder is quarantined unless lin
   symlinkSync('key', join(testsDir, 'out.test'))
   assert.equal(tests.fault('out'), undefined)
 })
+
+test('a file whose name nexttest takes for a suite or a tag is no test, and status says so', async (t) => {
+  const store = await openStateStore()
+  t.after(() => store.close())
+  const { tests, testsDir, file, close } = await openTestParts(store)
+  t.after(close)
+  for (const name of ['wait', '@smoke', 'tag:disk', 'a@b', 'tags', 'untag:x']) file(`${name}.test`, 'echo\n')
+  file('mixed.suite', 'a@b\n@smoke\n')
+  file('@odd.suite', 'a@b\n')
+  const { registered } = await tests.sync()
+  assert.deepEqual(registered.sort(), ['a@b', 'tags', 'untag:x', 'wait'])
+  assert.equal(store.queries.findTest('@smoke'), undefined)
+  const why = (name: string) =>
+    `${testsDir}/${name}.test: this can be the name of no test: nexttest takes @name for a suite and tag:name for all tests with a tag; rename the file`
+  assert.deepEqual(tests.faults().sort(), [
+    why('@smoke'),
+    `${testsDir}/mixed.suite:2: there is no test "@smoke"`,
+    why('tag:disk'),
+  ])
+  assert.ok('fault' in tests.files.open('@smoke'))
+  assert.deepEqual(tests.suite('@odd'), [{ name: 'a@b', expected: true, line: 1 }], 'a suite is asked for as @@odd')
+})
