@@ -241,6 +241,29 @@ test('a machine that came for one run, and is silent while that runs, is no fail
   assert.deepEqual([retry?.attempt, retry?.state], [2, 'requested'])
 })
 
+test('infra is for the oldest requested run, also where a retry of another waits before it', async () => {
+  const [first, second] = [await request(), await request()]
+  await send(first)
+  now += minute
+  boot(mac)
+  await settle()
+  assert.deepEqual(standing(first), ['done', 'lost', 'rebooted'])
+  const [retry] = store.queries.requestedOf([1], 1)
+  assert.equal(retry?.attempt, 2, 'it is at the head, and was asked for when the machine had booted')
+  now += 21 * minute
+  await look()
+  assert.deepEqual([get(second).verdict, get(retry?.id ?? 0).state], ['infra', 'requested'])
+  boot(mac)
+  now += 21 * minute
+  await look()
+  const verdicts = store.queries.attemptsOf(second).map(({ verdict }) => verdict)
+  assert.deepEqual(
+    [get(retry?.id ?? 0).verdict, verdicts],
+    ['infra', ['infra', null]],
+    'the retry is older than that of the other',
+  )
+})
+
 test('a kernel without a configuration of this server is a boot; modules of a loader are one boot with it', async () => {
   const run = await request()
   now += minute
