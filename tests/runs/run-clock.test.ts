@@ -264,6 +264,28 @@ test('infra is for the oldest requested run, also where a retry of another waits
   )
 })
 
+test('a waiver is for the result that was looked at: another one counts again, the same does not', async () => {
+  const run = await request()
+  await send(run)
+  const result = async (text: string) => {
+    const upload = await parts.uploads.begin(run)
+    const sink = await upload.beginLog()
+    await sink.write(Buffer.from(text))
+    await at(() => upload.keep(person, sentBefore))
+  }
+  const waive = (why: string) => at(() => store.commit(person, (tx) => tx.emit({ type: 'run.waived', run, why })))
+  const marks = () => [get(run).verdict, get(run).waived, store.queries.getDetail(run).waived]
+  await result('E: fan\n')
+  await waive('the fan is known')
+  await result('I: once more\nE: fan\n')
+  assert.deepEqual(marks(), ['fail', true, 'the fan is known'])
+  await result('E: disk\n')
+  assert.deepEqual(marks(), ['fail', false, null])
+  await waive('the disk too')
+  await result('I: all is well\n')
+  assert.deepEqual(marks(), ['pass', false, null])
+})
+
 test('a kernel without a configuration of this server is a boot; modules of a loader are one boot with it', async () => {
   const run = await request()
   now += minute
