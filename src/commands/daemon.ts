@@ -3,6 +3,7 @@
  */
 import type { Mac } from '../domain/address.ts'
 import type { KeptProgress, ResultCase } from '../domain/run.ts'
+import type { BootsChanged } from '../store/boot-timeline.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
@@ -190,8 +191,8 @@ export interface Daemon {
   transfers(): { active: number; recent: readonly TransferRecord[] }
   /** Boots as the trace kept them, newest first; rows are plain JSON objects. */
   boots(query: BootQuery): Promise<readonly Readonly<Record<string, unknown>>[]>
-  /** Calls `listener` when boots have changed, about once a second at most, until the returned function is called. */
-  onBoots(listener: () => void): () => void
+  /** Calls `listener` when boots have changed (undefined: anybody's), about once a second at most, until the returned function is called. */
+  onBoots(listener: (changed: BootsChanged | undefined) => void): () => void
   /** As it is now. */
   premises(): Premises
 }

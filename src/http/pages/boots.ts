@@ -66,6 +66,11 @@ export interface BootView {
   readonly more: string
 }
 
+/** By what a boot is told from others when one of its steps comes (`Frame.boots`). */
+export function bootAddresses({ mac, ip }: BootView): string[] {
+  return [mac, ip].filter((each) => each !== undefined)
+}
+
 /** A machine that said nothing for this long will say nothing more in this stage: slow firmware takes half of it. */
 const silentMs = 120_000
 

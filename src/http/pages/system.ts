@@ -9,7 +9,7 @@ import { type Address, findAddress, type Ip4 } from '../../domain/address.ts'
 import { type BootKnowledge, type BootQuestion, decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
-import { dueInMs, readBoots } from './boots.ts'
+import { bootAddresses, dueInMs, readBoots } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import { type ListQuery, listedMax } from './run-selection.ts'
@@ -112,7 +112,10 @@ export async function viewSystem(
       place: 'machines',
       crumbs: [{ text: 'Machines', href: '/' }, { text: name }],
       seq,
-      boots: { dueMs: dueInMs(boots ?? [], nowMs) },
+      boots: {
+        dueMs: dueInMs(boots ?? [], nowMs),
+        of: [system.id, ...addresses.map(({ text }) => text), ...(boots ?? []).flatMap(bootAddresses)],
+      },
     },
   }
 }
