@@ -351,7 +351,11 @@ describe('faults are one line that names the place, the key and what is allowed'
   it('a bad value in the environment', async () => {
     assert.match(
       await refusal({ env: { PXEMNGR_HTTP: '8000' } }),
-      /^PXEMNGR_HTTP: "8000" is not allowed: http is addresses/,
+      /^PXEMNGR_HTTP: "8000" is not allowed: http is addresses with a port such as 0\.0\.0\.0:8000, \[::\]:8000 or/,
+    )
+    assert.match(
+      await refusal({ env: { PXEMNGR_TFTP: '69' } }),
+      /^PXEMNGR_TFTP: "69" is not allowed: tftp is addresses with a port such as 0\.0\.0\.0:69, \[::\]:69 or/,
     )
   })
 

@@ -2,7 +2,7 @@
  * Completion with the names of a running daemon. It never fails and never says anything but candidates: whoever presses
  * the tab key wants no error message in the middle of a line.
  */
-import type { Form, Option } from '../commands/definition.ts'
+import type { Form, NameKind, Option } from '../commands/definition.ts'
 import { callDaemon } from './client.ts'
 import { type Candidate, complete } from './completion.ts'
 import type { Io } from './io.ts'
@@ -12,31 +12,90 @@ import { parseJson, readAll } from './result.ts'
 /** Longer than this nobody waits for a tab. */
 const reachTimeoutMs = 500
 
-/** Where the names come from: command → list in its result. */
-const sources = {
-  system: { command: 'dpysystem', list: 'systems' },
-  profile: { command: 'profiles', list: 'profiles' },
-  test: { command: 'dpytest', list: 'tests' },
-} as const
+type Rows = (list: string) => Record<string, unknown>[]
+
+interface Source {
+  readonly command: string
+  body?(given: readonly string[]): object
+  read(rows: Rows): Candidate[]
+}
+
+const named = (rows: Record<string, unknown>[], mark = ''): Candidate[] =>
+  rows.flatMap(({ name }) => (typeof name === 'string' ? [{ text: `${mark}${name}` }] : []))
+const numbered = (rows: Record<string, unknown>[], ...about: string[]): Candidate[] =>
+  rows.flatMap(({ id, ...row }) =>
+    typeof id === 'number'
+      ? [
+          {
+            text: String(id),
+            summary: about
+              .map((key) => row[key] ?? '')
+              .join(' ')
+              .trim(),
+          },
+        ]
+      : [],
+  )
+
+/** Of how many runs the numbers are offered: more nobody reads. */
+const runsOffered = 20
+
+const runs = (body: object): Source => ({
+  command: 'results',
+  body: () => ({ ...body, limit: runsOffered }),
+  read: (rows) => numbered(rows('runs'), 'verdict', 'system', 'test'),
+})
+
+/** Where what is offered comes from: a command and its result. */
+const sources: Readonly<Record<NameKind, Source>> = {
+  system: { command: 'dpysystem', read: (rows) => named(rows('systems')) },
+  profile: { command: 'profiles', read: (rows) => named(rows('profiles')) },
+  test: { command: 'dpytest', read: (rows) => named(rows('tests')) },
+  tag: { command: 'dpytest', read: (rows) => named(rows('tags')) },
+  requested: {
+    command: 'dpytest',
+    read: (rows) => [
+      ...named(rows('tests').filter(({ available }) => available !== false)),
+      ...named(rows('suites'), '@'),
+      ...named(rows('tags'), 'tag:'),
+    ],
+  },
+  version: { command: 'versions', read: (rows) => named(rows('versions')) },
+  run: runs({}),
+  openRun: runs({ state: ['requested', 'sent', 'running'] }),
+  token: { command: 'token list', read: (rows) => named(rows('tokens').filter(({ state }) => state !== 'revoked')) },
+  webhook: { command: 'webhook list', read: (rows) => numbered(rows('webhooks'), 'url') },
+  address: {
+    command: 'dpysystem',
+    body: ([name]) => ({ name }),
+    read: (rows) =>
+      rows('addresses').flatMap(({ address }) => (typeof address === 'string' ? [{ text: address }] : [])),
+  },
+}
 
 export async function completeFromDaemon(
   words: readonly string[],
   forms: readonly Form[],
   io: Io,
 ): Promise<Candidate[]> {
-  return complete(words, { forms, names: (kind, global) => askNames(kind, global, io), flags: serveFlags })
+  return complete(words, {
+    forms,
+    names: (kind, global, given) => askNames(kind, global, given, io),
+    flags: serveFlags,
+  })
 }
 
 async function askNames(
-  kind: keyof typeof sources,
+  kind: NameKind,
   global: Readonly<Record<string, string>>,
+  given: readonly string[],
   io: Io,
-): Promise<string[]> {
-  const { command, list } = sources[kind]
+): Promise<Candidate[]> {
+  const { command, body, read } = sources[kind]
   try {
     const answer = await callDaemon(await locate(global, io), {
       name: command,
-      body: '{}',
+      body: JSON.stringify(body?.(given) ?? {}),
       user: io.user,
       version: io.version,
       signal: io.interrupted,
@@ -44,8 +103,9 @@ async function askNames(
     })
     try {
       if (answer.status !== 200) return []
-      const { [list]: rows } = parseJson(await readAll(answer.body))
-      return Array.isArray(rows) ? rows.flatMap(nameOf) : []
+      const result = parseJson(await readAll(answer.body))
+      const rows: Rows = (list) => (Array.isArray(result[list]) ? result[list].filter(isObject) : [])
+      return read(rows)
     } finally {
       answer.close()
     }
@@ -54,10 +114,8 @@ async function askNames(
   }
 }
 
-function nameOf(row: unknown): string[] {
-  if (typeof row === 'string') return [row]
-  const name = typeof row === 'object' && row !== null && 'name' in row ? row.name : undefined
-  return typeof name === 'string' ? [name] : []
+function isObject(row: unknown): row is Record<string, unknown> {
+  return typeof row === 'object' && row !== null
 }
 
 async function serveFlags(): Promise<Option[]> {

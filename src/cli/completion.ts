@@ -5,7 +5,7 @@
  * told: they call `pxemngr completion --complete <words up to the cursor>` and get one candidate a line, with a tab and
  * its summary; the line `:files` stands for the names of files. Source: CONTRACT "Command line" (`completion`).
  */
-import type { Form, Option, Positional } from '../commands/definition.ts'
+import type { Form, NameKind, Option, Positional } from '../commands/definition.ts'
 import { Refusal } from '../domain/errors.ts'
 import { commonOptions, globalOptions } from './arguments.ts'
 
@@ -19,8 +19,15 @@ export interface Candidate {
 
 export interface Sources {
   readonly forms: readonly Form[]
-  /** Live names asked from the daemon; empty where there is none. `global` holds the daemon that the words name. */
-  names(kind: 'system' | 'profile' | 'test', global: Readonly<Record<string, string>>): Promise<readonly string[]>
+  /**
+   * What there is on the daemon; empty where there is none. `global` holds the daemon that the words name, `given` the
+   * arguments before the one that is being typed.
+   */
+  names(
+    kind: NameKind,
+    global: Readonly<Record<string, string>>,
+    given: readonly string[],
+  ): Promise<readonly Candidate[]>
   /** The flags of `serve`. */
   flags(): Promise<readonly Option[]>
 }
@@ -32,15 +39,17 @@ export async function complete(words: readonly string[], sources: Sources): Prom
   return all.filter(({ text }) => text === filesMark || text.startsWith(typing))
 }
 
-async function candidates(before: readonly string[], typing: string, sources: Sources): Promise<Candidate[]> {
+async function candidates(before: readonly string[], typing: string, sources: Sources): Promise<readonly Candidate[]> {
   const { form, group, positionals, option, global, ended } = await read(before, sources)
-  if (option?.value !== undefined) return optionValues(option)
+  const live = async (kinds: readonly NameKind[] = []) =>
+    (await Promise.all(kinds.map((kind) => sources.names(kind, global, positionals)))).flat()
+  if (option?.value !== undefined) return [...optionValues(option), ...(await live(option.complete))]
   const options = await optionsOf(form, sources)
   if (typing.startsWith('-') && !ended) {
     return options.map(({ name, summary }) => ({ text: `--${name}`, summary }))
   }
   if (!form) return commandWords(sources.forms, group)
-  return positionalValues(form, positionals, global, sources)
+  return positionalValues(form, positionals, live, sources)
 }
 
 interface SoFar {
@@ -104,17 +113,15 @@ function commandWords(forms: readonly Form[], group: string | undefined): Candid
 async function positionalValues(
   form: Form,
   given: readonly string[],
-  global: Readonly<Record<string, string>>,
+  live: (kinds: readonly NameKind[]) => Promise<readonly Candidate[]>,
   sources: Sources,
-): Promise<Candidate[]> {
+): Promise<readonly Candidate[]> {
   if (form.name === 'help') return commandWords(sources.forms, given[0])
   const last = form.positionals.at(-1)
   const place: Positional | undefined = form.positionals[given.length] ?? (last?.variadic ? last : undefined)
   if (!place) return []
   if (place.complete === 'file') return [{ text: filesMark }]
-  if (place.complete !== undefined) {
-    return (await sources.names(place.complete, global)).map((text) => ({ text }))
-  }
+  if (place.complete !== undefined) return live(place.complete)
   // A choice written into the usage, such as `<bash|zsh|fish>`.
   const choice = /^<([a-z0-9]+(?:\|[a-z0-9]+)+)>$/.exec(place.usage)?.[1]
   return (choice?.split('|') ?? []).map((text) => ({ text }))
@@ -130,15 +137,29 @@ export function completionScript(shell: string): string {
 const scripts: Readonly<Record<string, string>> = {
   bash: `# bash completion of pxemngr
 _pxemngr() {
-  local line
+  local line=\${COMP_LINE:0:COMP_POINT} word head words=()
+  # Bash parts words at some signs, of which names are full: put them together again, and answer for the last part.
+  for word in "\${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    if [[ \${#words[@]} == 0 || $line == [[:space:]]* ]]; then
+      line=\${line#"\${line%%[![:space:]]*}"}
+      words+=("$word")
+    else
+      words[-1]+=$word
+    fi
+    line=\${line:\${#word}}
+  done
+  word=\${words[-1]}
+  head=\${word%"\${word##*[@:=]}"}
+  [[ $COMP_WORDBREAKS == *[@:=]* ]] || head=
   COMPREPLY=()
   while IFS= read -r line; do
     if [[ $line == ${filesMark} ]]; then
       compopt -o default
     else
-      COMPREPLY+=("$(printf '%q' "\${line%%$'\\t'*}")")
+      line=\${line%%$'\\t'*}
+      COMPREPLY+=("$(printf '%q' "\${line#"$head"}")")
     fi
-  done < <("\${COMP_WORDS[0]}" completion --complete "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  done < <("\${COMP_WORDS[0]}" completion --complete "\${words[@]:1}" 2>/dev/null)
 }
 complete -F _pxemngr pxemngr
 `,

@@ -66,7 +66,7 @@ export const addsystem = defineCommand({
   summary: 'Name a machine by its MAC or IP addresses',
   usage: 'pxemngr addsystem <system name> <MAC> [<MAC2>...]',
   positionals: [
-    { key: 'name', usage: '<system name>', required: true },
+    { key: 'name', usage: '<system name>', required: true, complete: ['system'] },
     { key: 'addresses', usage: '<address>', required: true, variadic: true },
   ],
   options: [

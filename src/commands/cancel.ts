@@ -21,7 +21,9 @@ export const cancel = defineCommand({
   name: 'cancel',
   summary: 'Take back runs that are not done yet',
   usage: 'pxemngr cancel <run>...|<system name>',
-  positionals: [{ key: 'what', usage: '<run|system name>', required: true, variadic: true, complete: 'system' }],
+  positionals: [
+    { key: 'what', usage: '<run|system name>', required: true, variadic: true, complete: ['openRun', 'system'] },
+  ],
   options: [],
   args: v.union([v.strictObject({ runs: runNumbers }), v.strictObject({ name: v.string() })]),
   result: v.strictObject({ runs: v.array(v.strictObject({ id })) }),

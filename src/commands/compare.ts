@@ -19,8 +19,8 @@ export const compare = defineCommand({
   summary: 'Show what changed from one version to another',
   usage: 'pxemngr compare <version> <version>',
   positionals: [
-    { key: 'a', usage: '<version>', required: true },
-    { key: 'b', usage: '<version>', required: true },
+    { key: 'a', usage: '<version>', required: true, complete: ['version'] },
+    { key: 'b', usage: '<version>', required: true, complete: ['version'] },
   ],
   options: [],
   args: v.strictObject({ a: v.string(), b: v.string() }),

@@ -5,6 +5,7 @@ import type { Mac } from '../domain/address.ts'
 import type { BootQuestion } from '../domain/boot.ts'
 import type { KeptProgress, ResultCase } from '../domain/run.ts'
 import type { BootAnswer } from '../profiles/answer.ts'
+import type { BootsChanged } from '../store/boot-timeline.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import type { Store } from '../store/store.ts'
 import type { TransferRecord } from '../tftp/resolution.ts'
@@ -46,6 +47,8 @@ export interface TestFolder {
   sync(): Promise<{ registered: string[]; missing: string[] }>
   /** Tests whose file is there now, in folder order. */
   names(): string[]
+  /** Files that are there and may be no tests, since what they are called asks for something else. */
+  refused(): { readonly name: string; readonly why: string }[]
   /** undefined if the test can be handed out, else why not, with file and line (quarantined, or no file). */
   fault(name: string): string | undefined
   /** Why its template failed for a system (id), or any, that still waits for it. */
@@ -198,8 +201,8 @@ export interface Daemon {
   transfers(): { active: number; recent: readonly TransferRecord[] }
   /** Boots as the trace kept them, newest first; rows are plain JSON objects. */
   boots(query: BootQuery): Promise<readonly Readonly<Record<string, unknown>>[]>
-  /** Calls `listener` when boots have changed, about once a second at most, until the returned function is called. */
-  onBoots(listener: () => void): () => void
+  /** Calls `listener` when boots have changed (undefined: anybody's), about once a second at most, until the returned function is called. */
+  onBoots(listener: (changed: BootsChanged | undefined) => void): () => void
   /** As it is now. */
   premises(): Premises
   /** What a machine would get if it asked now. `mac`, `ip`: '' where unknown. Changes nothing and leaves no trace. */

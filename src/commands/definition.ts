@@ -9,6 +9,23 @@ import type { GenericSchema, InferOutput } from 'valibot'
 import type { Actor, Role } from '../domain/event.ts'
 import type { Daemon } from './daemon.ts'
 
+/**
+ * What there is of it on the server, for completion. `requested`: what nexttest takes (tests, suites, tags); `run`: the
+ * newest; `openRun`: those that can be cancelled; `address`: of the system that stands before it.
+ */
+export type NameKind =
+  | 'system'
+  | 'profile'
+  | 'test'
+  | 'requested'
+  | 'tag'
+  | 'version'
+  | 'run'
+  | 'openRun'
+  | 'token'
+  | 'webhook'
+  | 'address'
+
 export interface Positional {
   /** Key in the arguments object. */
   readonly key: string
@@ -18,7 +35,7 @@ export interface Positional {
   /** Takes all that are left, as an array. */
   readonly variadic?: boolean
   /** What completion offers. */
-  readonly complete?: 'system' | 'profile' | 'test' | 'file'
+  readonly complete?: 'file' | readonly NameKind[]
 }
 
 export interface Option {
@@ -29,6 +46,8 @@ export interface Option {
   readonly value?: string
   /** All that its value can be, for completion; absent: more than can be listed. */
   readonly words?: readonly string[]
+  /** What completion offers besides, from the server. */
+  readonly complete?: readonly NameKind[]
   readonly summary: string
   readonly repeatable?: boolean
   /** Stands in place of every positional argument, as `-l` and `--from FILE` do: with it, none may be given. */

@@ -11,7 +11,7 @@ export const delsystem = defineCommand({
   name: 'delsystem',
   summary: 'Forget a system',
   usage: 'pxemngr delsystem <system name>',
-  positionals: [{ key: 'name', usage: '<system name>', required: true, complete: 'system' }],
+  positionals: [{ key: 'name', usage: '<system name>', required: true, complete: ['system'] }],
   options: [],
   args: v.strictObject({ name: v.string() }),
   result: nothing,

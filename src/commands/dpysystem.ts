@@ -17,7 +17,7 @@ export const dpysystem = defineCommand({
   name: 'dpysystem',
   summary: 'Show a system, or list all',
   usage: 'pxemngr dpysystem <system name|MAC|IPV4>|-l',
-  positionals: [{ key: 'name', usage: '<system name|MAC|IPV4>', required: true, complete: 'system' }],
+  positionals: [{ key: 'name', usage: '<system name|MAC|IPV4>', required: true, complete: ['system'] }],
   options: [{ name: 'list', short: 'l', summary: 'list the names of all systems', alone: true }],
   args: v.strictObject({ name: v.exactOptional(v.string()) }),
   result: v.union([systemView, systemsView]),

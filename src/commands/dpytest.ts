@@ -13,7 +13,13 @@ import { selectSystems } from './selection.ts'
 /** More than any queue holds. */
 const queueMax = 100_000
 
-const namesView = v.strictObject({ tests: v.array(v.strictObject({ name: v.string(), available: v.boolean() })) })
+const named = v.strictObject({ name: v.string() })
+const namesView = v.strictObject({
+  tests: v.array(v.strictObject({ name: v.string(), available: v.boolean() })),
+  /** Those that nexttest takes as `@name`, and as `tag:name`; by name. */
+  suites: v.array(named),
+  tags: v.array(named),
+})
 const queueView = v.strictObject({
   systems: v.array(v.strictObject({ name: v.string(), runs: v.array(runView) })),
 })
@@ -22,7 +28,7 @@ export const dpytest = defineCommand({
   name: 'dpytest',
   summary: 'Show what a system still has to test, or list all tests',
   usage: 'pxemngr dpytest <system name>|-l',
-  positionals: [{ key: 'name', usage: '<system name>', required: true, complete: 'system' }],
+  positionals: [{ key: 'name', usage: '<system name>', required: true, complete: ['system'] }],
   options: [{ name: 'list', short: 'l', summary: 'list the names of all tests', alone: true }],
   args: v.strictObject({ name: v.exactOptional(v.string()) }),
   result: v.union([queueView, namesView]),
@@ -38,7 +44,14 @@ export const dpytest = defineCommand({
   run({ daemon }, { name }) {
     const { queries } = daemon.store
     if (name === undefined) {
-      return { tests: queries.listTests().map((test) => ({ name: test.name, available: test.available })) }
+      const { tests } = daemon
+      const tags = new Set(tests.names().flatMap((test) => tests.times(test)?.tags ?? []))
+      const named = (names: Iterable<string>) => [...names].sort().map((each) => ({ name: each }))
+      return {
+        tests: queries.listTests().map((test) => ({ name: test.name, available: test.available })),
+        suites: named(tests.suiteNames()),
+        tags: named(tags),
+      }
     }
     const waiting = (system: number): RunRow[] => queries.runs({ system, states: ['requested'], limit: queueMax })
     return {

@@ -38,7 +38,7 @@ export const history = defineCommand({
   name: 'history',
   summary: 'Show who changed what when',
   usage: 'pxemngr history [<system name>]',
-  positionals: [{ key: 'name', usage: '<system name>', required: false, complete: 'system' }],
+  positionals: [{ key: 'name', usage: '<system name>', required: false, complete: ['system'] }],
   options: [
     { name: 'follow', short: 'f', summary: 'go on with what happens' },
     { name: 'limit', short: 'n', value: 'N', summary: `at most the latest N records (default ${limitDefault})` },

@@ -10,7 +10,7 @@ export const keep = defineCommand({
   name: 'keep',
   summary: 'Keep a version from retention, with its logs and results',
   usage: 'pxemngr keep <version>',
-  positionals: [{ key: 'version', usage: '<version>', required: true }],
+  positionals: [{ key: 'version', usage: '<version>', required: true, complete: ['version'] }],
   options: [],
   args: v.strictObject({ version: v.string() }),
   result: nothing,

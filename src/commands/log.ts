@@ -2,12 +2,12 @@
  * `log`: a run's log as it came, byte for byte; `--follow` goes on with what a running test sends, and ends with the run.
  *
  * What came as progress is the log until the upload replaces it; the upload then goes on behind what has been printed, so
- * no line comes twice. Source: RUNS "Commands" (`log -f`), "Machine URLs" (progress).
+ * no line comes twice. One that says otherwise is told by a line of its own, and goes on from the line where it differs. Source: RUNS "Commands" (`log -f`), "Machine URLs" (progress).
  */
 import * as v from 'valibot'
 import { Refusal } from '../domain/errors.ts'
 import { runStates } from '../domain/verdict.ts'
-import type { Daemon } from './daemon.ts'
+import type { Daemon, RunLog } from './daemon.ts'
 import { bytesType, defineCommand } from './definition.ts'
 import { runArgument, runNumber, typedRun } from './run-argument.ts'
 import { getRun } from './run-view.ts'
@@ -37,18 +37,23 @@ export const log = defineCommand({
     contentType: bytesType,
     async send({ daemon }, { run, follow }, write, signal) {
       getRun(daemon.store.queries, run)
-      let printed = await sendFrom(daemon, run, 0, write)
-      if (printed === undefined && !(follow === true && isOpen(daemon, run))) {
-        throw new Refusal('not-found', `Run ${run} has no log`)
+      const printer = createPrinter(daemon, run, write)
+      try {
+        const found = await printer.print()
+        if (!found && !(follow === true && isOpen(daemon, run))) {
+          throw new Refusal('not-found', `Run ${run} has no log`)
+        }
+        if (follow !== true) return
+        // Something to begin with, so that the answer starts before the first line comes.
+        await write(new Uint8Array())
+        while (!signal.aborted && isOpen(daemon, run)) {
+          await runChanged(daemon, run, signal)
+          await printer.print()
+        }
+        await printer.print()
+      } finally {
+        await printer.close()
       }
-      if (follow !== true) return
-      // Something to begin with, so that the answer starts before the first line comes.
-      await write(new Uint8Array())
-      while (!signal.aborted && isOpen(daemon, run)) {
-        await runChanged(daemon, run, signal)
-        printed = (await sendFrom(daemon, run, printed ?? 0, write)) ?? printed
-      }
-      await sendFrom(daemon, run, printed ?? 0, write)
     },
   },
 })
@@ -58,22 +63,85 @@ function isOpen(daemon: Daemon, run: number): boolean {
   return row !== undefined && runStates[row.state].open
 }
 
-/** Writes the log from `start`; the new length, or undefined if there is no log. */
-async function sendFrom(
-  daemon: Daemon,
-  run: number,
-  start: number,
-  write: (chunk: Uint8Array) => Promise<void>,
-): Promise<number | undefined> {
-  const file = await daemon.results.openLog(run)
-  if (!file) return undefined
-  try {
-    if (file.sizeBytes <= start) return start
-    for await (const chunk of file.chunks(start, file.sizeBytes)) await write(chunk)
-    return file.sizeBytes
-  } finally {
-    await file.close()
+interface Printer {
+  /** Writes what the log has beyond what was written; false if there is no log. */
+  print(): Promise<boolean>
+  close(): Promise<void>
+}
+
+function createPrinter(daemon: Daemon, run: number, write: (chunk: Uint8Array) => Promise<void>): Printer {
+  let printed = 0
+  let lastByte = lineFeed
+  /** What was printed last: it stays open, since an upload takes its name, and is then compared with it. */
+  let shown: RunLog | undefined
+  const send = async (file: RunLog, start: number): Promise<void> => {
+    for await (const chunk of file.chunks(start, file.sizeBytes)) {
+      await write(chunk)
+      lastByte = chunk.at(-1) ?? lastByte
+    }
+    printed = file.sizeBytes
   }
+  const tell = async (text: string): Promise<void> => {
+    await write(new TextEncoder().encode(`${lastByte === lineFeed ? '' : '\n'}${text}\n`))
+    lastByte = lineFeed
+  }
+  return {
+    async print() {
+      const file = await daemon.results.openLog(run)
+      if (!file) return false
+      const before = shown
+      shown = file
+      try {
+        const same = before && file.final && !before.final ? await sameLines(before, file, printed) : undefined
+        if (same !== undefined) {
+          const { lines, start } = same
+          if (start < file.sizeBytes) {
+            await tell(`--- the uploaded log is not what is shown above; from its line ${lines + 1} on it says: ---`)
+            await send(file, start)
+          } else await tell(`--- the uploaded log is not what is shown above: it ends after line ${lines} ---`)
+          printed = file.sizeBytes
+        } else if (file.sizeBytes > printed) await send(file, printed)
+      } finally {
+        await before?.close()
+      }
+      return true
+    },
+    close: async () => shown?.close(),
+  }
+}
+
+const lineFeed = 10
+
+/** Whole lines at the beginning of both that are the same, and where they end; undefined: all `length` bytes of `before` are. */
+async function sameLines(
+  before: RunLog,
+  after: RunLog,
+  length: number,
+): Promise<{ lines: number; start: number } | undefined> {
+  const others = after.chunks(0, Math.min(length, after.sizeBytes))[Symbol.asyncIterator]()
+  let other: Uint8Array = new Uint8Array()
+  let place = 0
+  let lines = 0
+  let start = 0
+  let offset = 0
+  for await (const chunk of before.chunks(0, length)) {
+    for (const byte of chunk) {
+      if (place === other.length) {
+        const next = await others.next()
+        if (next.done === true) return { lines, start }
+        other = next.value
+        place = 0
+      }
+      if (other[place] !== byte) return { lines, start }
+      place += 1
+      offset += 1
+      if (byte === lineFeed) {
+        lines += 1
+        start = offset
+      }
+    }
+  }
+  return undefined
 }
 
 /** Resolves when progress came, the run changed, some time has passed, or the reader has gone. */

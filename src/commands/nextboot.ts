@@ -18,8 +18,8 @@ export const nextboot = defineCommand({
   summary: 'Decide what a system boots next',
   usage: 'pxemngr nextboot <system name> <boot name>',
   positionals: [
-    { key: 'name', usage: '<system name>', required: true, complete: 'system' },
-    { key: 'profile', usage: '<boot name>', required: true, complete: 'profile' },
+    { key: 'name', usage: '<system name>', required: true, complete: ['system'] },
+    { key: 'profile', usage: '<boot name>', required: true, complete: ['profile'] },
   ],
   options: [],
   args: v.strictObject({ name: v.string(), profile: v.string() }),

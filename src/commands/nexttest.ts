@@ -33,11 +33,16 @@ export const nexttest = defineCommand({
   summary: 'Ask for tests on a system',
   usage: 'pxemngr nexttest <system name> <test name> [<test name2>...]',
   positionals: [
-    { key: 'name', usage: '<system name>', required: true, complete: 'system' },
-    { key: 'tests', usage: '<test name>', required: true, variadic: true, complete: 'test' },
+    { key: 'name', usage: '<system name>', required: true, complete: ['system'] },
+    { key: 'tests', usage: '<test name>', required: true, variadic: true, complete: ['requested'] },
   ],
   options: [
-    { name: 'version', value: 'VERSION', summary: 'what the runs count for, where no result says' },
+    {
+      name: 'version',
+      value: 'VERSION',
+      complete: ['version'],
+      summary: 'what the runs count for, where no result says',
+    },
     {
       name: 'wait',
       summary: 'stay until they are done; exit status 1 failed, 3 daemon gone, 4 lost or not run, 5 timed out',

@@ -131,7 +131,9 @@ function describeEvent(event: Event, names: Omit<Names, 'system'> & { system(id:
     case 'run.expired':
       return `run ${event.run}: expired`
     case 'run.waived':
-      return `run ${event.run}: waived (${event.why})`
+      return event.why === null
+        ? `run ${event.run}: waived no longer, another result came`
+        : `run ${event.run}: waived (${event.why})`
     case 'log.removed':
       return `run ${event.run}: log removed`
     case 'run.removed':

@@ -11,7 +11,7 @@ export const release = defineCommand({
   name: 'release',
   summary: 'Take the mark from a sick system that has been seen to',
   usage: 'pxemngr release <system name>',
-  positionals: [{ key: 'name', usage: '<system name>', required: true, complete: 'system' }],
+  positionals: [{ key: 'name', usage: '<system name>', required: true, complete: ['system'] }],
   options: [],
   args: v.strictObject({ name: v.string() }),
   result: nothing,

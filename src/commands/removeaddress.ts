@@ -14,8 +14,8 @@ export const removeaddress = defineCommand({
   summary: 'Take addresses from a system',
   usage: 'pxemngr removeaddress <system name> <address> [<address2>...]',
   positionals: [
-    { key: 'name', usage: '<system name>', required: true, complete: 'system' },
-    { key: 'addresses', usage: '<address>', required: true, variadic: true },
+    { key: 'name', usage: '<system name>', required: true, complete: ['system'] },
+    { key: 'addresses', usage: '<address>', required: true, variadic: true, complete: ['address'] },
   ],
   options: [],
   args: v.strictObject({ name: v.string(), addresses: v.pipe(v.array(v.string()), v.minLength(1)) }),

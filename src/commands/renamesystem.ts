@@ -14,7 +14,7 @@ export const renamesystem = defineCommand({
   summary: 'Give a system another name',
   usage: 'pxemngr renamesystem <system name> <new name>',
   positionals: [
-    { key: 'name', usage: '<system name>', required: true, complete: 'system' },
+    { key: 'name', usage: '<system name>', required: true, complete: ['system'] },
     { key: 'to', usage: '<new name>', required: true },
   ],
   options: [],

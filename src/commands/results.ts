@@ -47,10 +47,10 @@ export const results = defineCommand({
   summary: 'List runs and their verdicts, newest first',
   usage:
     'pxemngr results [<system name>...] [--test T] [--version V] [--verdict W] [--state S] [--tag T] [--since TIME] [--limit N]',
-  positionals: [{ key: 'systems', usage: '<system name>', required: false, variadic: true, complete: 'system' }],
+  positionals: [{ key: 'systems', usage: '<system name>', required: false, variadic: true, complete: ['system'] }],
   options: [
-    { name: 'test', value: 'TEST', summary: 'only runs of this test' },
-    { name: 'version', value: 'VERSION', summary: 'only runs that count for this version' },
+    { name: 'test', value: 'TEST', complete: ['test'], summary: 'only runs of this test' },
+    { name: 'version', value: 'VERSION', complete: ['version'], summary: 'only runs that count for this version' },
     {
       name: 'verdict',
       value: 'VERDICT',
@@ -65,7 +65,7 @@ export const results = defineCommand({
       repeatable: true,
       summary: `only these: ${stateWords.join(', ')}`,
     },
-    { name: 'tag', value: 'TAG', summary: 'only runs of tests that have this tag' },
+    { name: 'tag', value: 'TAG', complete: ['tag'], summary: 'only runs of tests that have this tag' },
     { name: 'since', value: 'TIME', summary: 'only runs requested since: 2h (ago), 2026-11-23, 2026-11-23T08:00' },
     { name: 'limit', short: 'n', value: 'N', summary: `at most the newest N (default ${limitDefault})` },
   ],

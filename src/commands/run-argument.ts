@@ -8,8 +8,14 @@ import { id } from './schema.ts'
 export const runNumber = id
 export const runNumbers = v.pipe(v.array(id), v.minLength(1))
 
-export const runArgument: Positional = { key: 'run', usage: '<run>', required: true }
-export const runArguments: Positional = { key: 'runs', usage: '<run>', required: true, variadic: true }
+export const runArgument: Positional = { key: 'run', usage: '<run>', required: true, complete: ['run'] }
+export const runArguments: Positional = {
+  key: 'runs',
+  usage: '<run>',
+  required: true,
+  variadic: true,
+  complete: ['run'],
+}
 
 /** Ids as JavaScript holds them exactly. */
 const idText = /^[1-9]\d{0,14}$/

@@ -6,6 +6,7 @@
  */
 import { Refusal } from '../domain/errors.ts'
 import { nameFault } from '../domain/name.ts'
+import { suiteMark, tagMark } from '../domain/selector.ts'
 import type { Transaction } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 
@@ -19,17 +20,19 @@ export interface RequestedTests {
 export function expandTests(daemon: Daemon, words: readonly string[]): RequestedTests {
   const suites: { name: string; expected: string[] }[] = []
   const tests = words.flatMap((word) => {
-    if (word.startsWith('@')) {
-      const suite = getSuite(daemon, word.slice(1))
+    if (word.startsWith(suiteMark)) {
+      const name = word.slice(suiteMark.length)
+      const suite = getSuite(daemon, name)
       suites.push({
-        name: word.slice(1),
+        name,
         expected: suite.filter(({ expected }) => expected).map(({ name }) => name),
       })
       return suite.map(({ name }) => name)
     }
-    if (word.startsWith('tag:')) {
-      const tagged = daemon.tests.tagged(word.slice('tag:'.length))
-      if (tagged.length === 0) throw new Refusal('not-found', `No test has the tag ${word.slice('tag:'.length)}`)
+    if (word.startsWith(tagMark)) {
+      const tag = word.slice(tagMark.length)
+      const tagged = daemon.tests.tagged(tag)
+      if (tagged.length === 0) throw new Refusal('not-found', `No test has the tag ${tag}`)
       return tagged
     }
     return [word]

@@ -114,7 +114,7 @@ export const tokenRevoke = defineCommand({
   name: 'token revoke',
   summary: 'Make a token worthless at once',
   usage: 'pxemngr token revoke <token name>',
-  positionals: [name],
+  positionals: [{ ...name, complete: ['token'] }],
   options: [],
   args: v.strictObject({ name: v.string() }),
   result: nothing,

@@ -17,7 +17,7 @@ const webhooksMax = 100
 /** 192 bits, as Standard Webhooks advises 24 to 64 bytes. */
 const secretBytes = 24
 
-const webhookNumber = { key: 'webhook', usage: '<webhook>', required: true } as const
+const webhookNumber = { key: 'webhook', usage: '<webhook>', required: true, complete: ['webhook'] } as const
 const onlyNumber = v.strictObject({ webhook: id })
 const typedWebhook = async (typed: Record<string, unknown>) => ({
   ...typed,

@@ -79,8 +79,9 @@ export const socketPath: Kind<string> = {
   },
 }
 
-export const listenAddress: Kind<ListenAddress> = {
-  allowed: 'addresses with a port such as 0.0.0.0:8000, [::]:8000 or 127.0.0.1:0 (any free port), or off',
+/** `example`: the port that the key's examples have. */
+export const listenAddress = (example: number): Kind<ListenAddress> => ({
+  allowed: `addresses with a port such as 0.0.0.0:${example}, [::]:${example} or 127.0.0.1:0 (any free port), or off`,
   words: ['off'],
   parse(text) {
     const parts = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
@@ -91,7 +92,7 @@ export const listenAddress: Kind<ListenAddress> = {
     if (port > portMax || isIP(host) !== (six === undefined ? 4 : 6)) return undefined
     return { host, port }
   },
-}
+})
 
 const sizeUnits: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 }
 

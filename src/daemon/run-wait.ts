@@ -26,7 +26,12 @@ export async function waitForRuns(
   const until = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs
   const said = new Map<number, string>()
   /** The last attempt of each group, as it was last seen. */
-  const seen = new Map(asked.map((run) => [run.id, viewAsked(run)]))
+  const seen = new Map(
+    asked.map((run) => {
+      const row = queries.getRun(run.id)
+      return [run.id, row ? viewRun(daemon, row) : viewAsked(run)]
+    }),
+  )
   let open = new Set(seen.keys())
   let wake: () => void = () => {}
   let changed = false
@@ -83,7 +88,7 @@ export async function waitForRuns(
   return { runs, timedOut: open.size > 0 }
 }
 
-/** As it is before anything is known of it. */
+/** One that is gone before anything was known of it. */
 function viewAsked({ id, system, test }: AskedRun): RunView {
   return { ...viewNothing(system, test), id, state: 'requested' }
 }

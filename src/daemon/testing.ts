@@ -58,6 +58,7 @@ export async function openTesting(
     dir: testsDir,
     store,
     log,
+    linkTargets: () => config().linkTargets,
     defaults: () => ({ timeoutMs: config().runTimeoutMs, bootMs: config().bootTimeoutMs }),
   })
   const tokens = await openRunTokens(store)

@@ -109,7 +109,8 @@ export type RunEvent =
   /** `progress` where some had come, absent in older journals. */
   | { readonly type: 'run.cancelled'; readonly run: number; readonly progress?: KeptProgress }
   | { readonly type: 'run.expired'; readonly run: number }
-  | { readonly type: 'run.waived'; readonly run: number; readonly why: string }
+  /** `why` null: no longer, since another result came than the one that was looked at. */
+  | { readonly type: 'run.waived'; readonly run: number; readonly why: string | null }
   /** By retention: the raw log is gone; the whole row is gone. */
   | { readonly type: 'log.removed'; readonly run: number }
   | { readonly type: 'run.removed'; readonly run: number }

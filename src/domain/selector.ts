@@ -1,9 +1,18 @@
 /**
- * Names by a pattern: `node[01-40]`, `rack[1,3]-*`, `web?`. An exact name is looked for by the caller, first.
+ * Tests by suite or tag, and names by a pattern: `node[01-40]`, `rack[1,3]-*`, `web?`. An exact name is looked for by the caller, first.
  *
  * Ranges keep their zeros (`[01-40]`: 01, 02 …) and may stand several times; globs know `*` and `?`. Source: RUNS
  * "Commands" (selectors).
  */
+
+/** Words of `nexttest` that stand for tests: `@suite`, `tag:<t>`. Anything else is the name of one test. */
+export const suiteMark = '@'
+export const tagMark = 'tag:'
+
+/** Whether such a word asks for a suite or a tag: no test can have it as its name. */
+export function isTestSelector(word: string): boolean {
+  return word.startsWith(suiteMark) || word.startsWith(tagMark)
+}
 
 /** Names that ranges may stand for: more than there are machines. */
 const expandedMax = 100_000
@@ -24,6 +33,12 @@ export function selectNames(selector: string, names: Iterable<string>): string[]
     for (const name of known) if (fitsGlob([...name], parts)) found.add(name)
   }
   return [...found]
+}
+
+/** Why nothing can fit the pattern: its ranges stand for more names than are tried. */
+export function selectorFault(selector: string): string | undefined {
+  if (expandRanges(selector) !== undefined) return undefined
+  return `the range is too large, it may stand for at most ${expandedMax} names`
 }
 
 /** `n[1-2]x[a]` is no range and stays as it is. undefined: they stand for more than `expandedMax` names. */

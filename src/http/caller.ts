@@ -53,7 +53,7 @@ function asCaller(peer: string, ip: Ip4 | undefined, neighbour: Mac | undefined,
 export function nameMachine(
   mac: Mac,
   caller: Caller,
-  trusted: BlockList,
+  trusted: TrustedNetworks,
   sources: CallerSources,
 ): MachineAddresses | undefined {
   if (caller.macs.includes(mac)) return { macs: [mac], ip: caller.ip }
@@ -66,16 +66,29 @@ export function isLoopback(peer: string): boolean {
   return peer === '' || peer === '::1' || (peer.startsWith('127.') && isIPv4(peer))
 }
 
-export function isListed(peer: string, list: BlockList): boolean {
+export function isListed(peer: string, trusted: TrustedNetworks): boolean {
   const [plain = ''] = peer.split('%')
-  return isIPv4(plain) ? list.check(plain, 'ipv4') : isIPv6(plain) && list.check(plain, 'ipv6')
+  const [, mapped] = mappedIp4.exec(plain) ?? []
+  if (mapped !== undefined && isIPv4(mapped)) return trusted.ipv4.check(mapped, 'ipv4')
+  return isIPv4(plain) ? trusted.ipv4.check(plain, 'ipv4') : isIPv6(plain) && trusted.ipv6.check(plain, 'ipv6')
 }
 
-/** `trusted-networks` as one list; empty for `off`. */
-export function createTrustedNetworks(networks: readonly Network[]): BlockList {
-  const list = new BlockList()
-  for (const { address, prefixLength, family } of networks) list.addSubnet(address, prefixLength, family)
-  return list
+/** An IPv4 peer as a socket for both families has it. */
+const mappedIp4 = /^::ffff:([\d.]+)$/i
+
+/**
+ * `trusted-networks`, a list for each family; both empty for `off`. Apart, since one list would take an IPv4 client for
+ * one of `::/0`: whoever trusts IPv6 networks has said nothing of IPv4.
+ */
+export interface TrustedNetworks {
+  readonly ipv4: BlockList
+  readonly ipv6: BlockList
+}
+
+export function createTrustedNetworks(networks: readonly Network[]): TrustedNetworks {
+  const trusted = { ipv4: new BlockList(), ipv6: new BlockList() }
+  for (const { address, prefixLength, family } of networks) trusted[family].addSubnet(address, prefixLength, family)
+  return trusted
 }
 
 /** A host name or address, and a port: nothing that could end a line of a script or hide a user name. */

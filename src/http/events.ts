@@ -8,7 +8,8 @@
  *     event: record
  *     data: {"seq":42,"at":"…","actor":{…},"events":[…]}
  *
- * With `?boots` there is also an event `boots`, without id and data, when boots have changed: they are no records.
+ * With `?boots` there is also an event `boots`, without id, when boots have changed: they are no records. Its data tells
+ * whose: `{"systems":[5],"addresses":["52:54:00:12:34:56","10.0.3.7"]}`, or `{}` where it may be anybody's.
  *
  * `Last-Event-ID` (or `?after=`) resumes behind that record from the journal; if more was missed than is worth sending,
  * an event `reset` says to read everything anew. A record is encoded once for all clients. A client that reads slower
@@ -19,6 +20,7 @@ import { publicRecord } from '../commands/record.ts'
 import { apiPrefix } from '../commands/wire.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { JournalRecord } from '../domain/event.ts'
+import type { BootsChanged } from '../store/boot-timeline.ts'
 import type { HttpApp } from './env.ts'
 
 export interface EventOptions {
@@ -41,8 +43,8 @@ export interface EventHub {
 interface Client {
   /** Whether it is told of boots too. */
   readonly boots: boolean
-  /** A sign of boots waits for it already. */
-  told: boolean
+  /** Whose boots have changed since it was told last; undefined: nobody's. */
+  changed: Changed | undefined
   readonly queue: Uint8Array[]
   queuedBytes: number
   /** Records up to this one are not sent. */
@@ -95,12 +97,12 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
       else if (record.seq > client.last) send(client, bytes)
     }
   }
-  const tell = () => {
+  const tell = (changed: BootsChanged | undefined) => {
     for (const client of clients) {
       // Of whoever still catches up it waits in the queue: what it missed are records, and they say nothing of boots.
-      if (!client.boots || client.told) continue
-      client.told = true
-      send(client, bootsBytes)
+      if (!client.boots) continue
+      client.changed = mergeChanged(client.changed, changed)
+      client.wake?.()
     }
   }
   const join = (client: Client) => {
@@ -136,7 +138,7 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
     if (clients.size >= clientsMax) throw new Refusal('unavailable', `there are ${clientsMax} event streams already`)
     const client: Client = {
       boots: c.req.query('boots') !== undefined,
-      told: false,
+      changed: undefined,
       queue: [],
       queuedBytes: 0,
       last: after ?? daemon.store.seq,
@@ -184,7 +186,6 @@ export function mountEvents(app: HttpApp, daemon: Daemon, options: EventOptions 
 
 const encoder = new TextEncoder()
 const heartbeatBytes = encoder.encode(':\n\n')
-const bootsBytes = encoder.encode('event: boots\ndata: {}\n\n')
 /** How long a browser waits before it resumes. */
 const retryMs = 2000
 
@@ -196,15 +197,18 @@ async function pull(
 ): Promise<void> {
   const next = client.held && past ? await past.next() : undefined
   if (next && !next.done && !client.closed) return controller.enqueue(next.value)
-  while (client.queue.length === 0 && !client.closed) {
+  while (client.queue.length === 0 && !client.changed && !client.closed) {
     await new Promise<void>((resolve) => {
       client.wake = resolve
     })
     client.wake = undefined
   }
+  if (client.changed) {
+    client.queue.push(encodeChanged(client.changed))
+    client.changed = undefined
+  }
   if (client.queue.length === 0) return closeQuietly(controller)
   const bytes = Buffer.concat(client.queue)
-  client.told = false
   client.queue.length = 0
   client.queuedBytes = 0
   controller.enqueue(bytes)
@@ -217,6 +221,24 @@ function closeQuietly(controller: ReadableStreamDefaultController<Uint8Array>): 
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
   }
+}
+
+/** `anybody`: more than is worth naming. */
+type Changed = 'anybody' | { readonly systems: Set<number>; readonly addresses: Set<string> }
+
+/** Of one event; beyond it a page of one machine that reads itself anew costs less than the list. */
+const namedMax = 200
+
+function mergeChanged(before: Changed | undefined, more: BootsChanged | undefined): Changed {
+  if (before === 'anybody' || more === undefined) return 'anybody'
+  const systems = new Set([...(before?.systems ?? []), ...more.systems])
+  const addresses = new Set([...(before?.addresses ?? []), ...more.addresses])
+  return systems.size + addresses.size > namedMax ? 'anybody' : { systems, addresses }
+}
+
+function encodeChanged(changed: Changed): Uint8Array {
+  const named = changed === 'anybody' ? {} : { systems: [...changed.systems], addresses: [...changed.addresses] }
+  return encoder.encode(`event: boots\ndata: ${JSON.stringify(named)}\n\n`)
 }
 
 function encodeRecord(record: JournalRecord): Uint8Array {

@@ -7,7 +7,6 @@
  * Source: CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.1–4.3.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { BlockList } from 'node:net'
 import { type Mac, parseMac, quote } from '../domain/address.ts'
 import { type Decision, localProfile } from '../domain/boot.ts'
 import { Refusal } from '../domain/errors.ts'
@@ -19,7 +18,14 @@ import type { AnswerBoot, BootAnswer } from '../profiles/answer.ts'
 import type { ProfileFiles } from '../profiles/folder.ts'
 import type { Store } from '../store/store.ts'
 import { createTurnEnd } from '../turn.ts'
-import { baseUrl, type Caller, type CallerSources, identifyCaller, nameMachine } from './caller.ts'
+import {
+  baseUrl,
+  type Caller,
+  type CallerSources,
+  identifyCaller,
+  nameMachine,
+  type TrustedNetworks,
+} from './caller.ts'
 import type { HttpApp, HttpContext } from './env.ts'
 import {
   contextRequest,
@@ -38,7 +44,7 @@ export interface MachineOptions {
   readonly answerBoot: AnswerBoot
   readonly callers: CallerSources
   /** Read at each request, so that SIGHUP changes them. */
-  readonly trusted: () => BlockList
+  readonly trusted: () => TrustedNetworks
   readonly publicUrl: () => string | null
   readonly log: Log
   /** A machine was given its script: it boots. `mac`: its own, where iPXE says so itself. */

@@ -1,6 +1,6 @@
 /**
  * What may be a profile although a file of its name is there: no file that a link brings in from elsewhere, none with
- * the reserved name.
+ * the reserved name. The rule for links is that of the test folder too.
  *
  * A link may lead to a file of the folder itself, or of one of the link targets, as in the TFTP root: whoever makes one
  * would else have any file of the server, such as a key, sent to whoever asks. The folder itself may be a link; it is
@@ -18,8 +18,16 @@ export interface Offer {
   refusal(name: string, path: string): string | undefined
 }
 
-/** `dir`: of the profiles. `linkTargets` is asked at each look. */
-export function createOffer(dir: string, linkTargets: () => readonly string[]): Offer {
+/** Whether links out of `dir` are refused, by what an open file or a path really is. `linkTargets`: asked at each look. */
+export interface Links {
+  /** Why an open file may not be read: it lies elsewhere. */
+  outside(path: string, fd: number): string | undefined
+  /** The same for a path; undefined also if there is no file. */
+  leadsOut(path: string): string | undefined
+}
+
+/** `what` is the folder's noun in the line: `profile`, `test`. */
+export function createLinks(dir: string, what: string, linkTargets: () => readonly string[]): Links {
   const isInside = (real: string): boolean =>
     [dir, ...linkTargets()].some((folder) => {
       try {
@@ -30,13 +38,11 @@ export function createOffer(dir: string, linkTargets: () => readonly string[]): 
         return false
       }
     })
-  const reserved = (name: string): string | undefined => (name === defaultSystem ? reservedName : undefined)
+  const outOf = (path: string): string =>
+    `${path}: a link leads out of the ${what} folder (link-targets may name the folder it leads to)`
   return {
-    reserved,
     outside: (path, fd) => (isInside(readlinkSync(`/proc/self/fd/${fd}`)) ? undefined : outOf(path)),
-    refusal(name, path) {
-      const why = reserved(name)
-      if (why !== undefined) return why
+    leadsOut(path) {
       try {
         // Most are files: one look says so.
         if (!lstatSync(path).isSymbolicLink() || isInside(realpathSync.native(path))) return undefined
@@ -48,8 +54,15 @@ export function createOffer(dir: string, linkTargets: () => readonly string[]): 
   }
 }
 
-const reservedName = `${defaultSystem} is a reserved name and cannot be used for a profile: it stands for the machines that no system has`
-
-function outOf(path: string): string {
-  return `${path}: a link leads out of the profile folder (link-targets may name the folder it leads to)`
+/** `dir`: of the profiles. `linkTargets` is asked at each look. */
+export function createOffer(dir: string, linkTargets: () => readonly string[]): Offer {
+  const links = createLinks(dir, 'profile', linkTargets)
+  const reserved = (name: string): string | undefined => (name === defaultSystem ? reservedName : undefined)
+  return {
+    reserved,
+    outside: links.outside,
+    refusal: (name, path) => reserved(name) ?? links.leadsOut(path),
+  }
 }
+
+const reservedName = `${defaultSystem} is a reserved name and cannot be used for a profile: it stands for the machines that no system has`

@@ -27,7 +27,12 @@ export function concludeRun(tx: Transaction, run: RunRow, ending: Ending, retrie
   const verdict = ending.kind === 'uploaded' ? ending.result.verdict : ending.verdict
   if (ending.kind === 'uploaded') {
     const late = run.state === 'done' && (run.late || !run.uploaded)
+    const before = tx.getDetail(run.id).reason ?? ''
     tx.emit({ type: 'run.uploaded', run: run.id, late, result: ending.result })
+    // What a person looked at was that result; one that ends otherwise nobody has seen.
+    if (run.waived && (verdict !== run.verdict || ending.result.reason !== before)) {
+      tx.emit({ type: 'run.waived', run: run.id, why: null })
+    }
   } else {
     const { reason, progress } = ending
     const closed = { type: 'run.closed', run: run.id, verdict: ending.verdict, reason } as const

@@ -23,6 +23,8 @@ const lookMs = 1000
 const closedMax = 200
 /** Open runs of one system that a boot may concern. */
 const openMax = 1000
+/** Newest lost runs of one system that may be of its last boot. */
+const lostMax = 100
 
 type Closing = Extract<Ending, { kind: 'closed' }>
 
@@ -108,13 +110,22 @@ export function openRunClock(options: RunClockOptions): RunClock {
     for (const system of systemsOf(machine, systemId)) {
       if (!underWay().has(system)) continue
       for (const run of store.queries.runs({ system, states: ['sent', 'running'], limit: openMax })) {
-        const { mac = null, ip = null } = store.queries.machineOf(run.id) ?? {}
-        const isIt = mac !== null && machine.mac !== undefined ? mac === machine.mac : ip === null || ip === machine.ip
-        if (isIt) found.push(run)
+        if (isOn(run, machine)) found.push(run)
       }
     }
     return found
   }
+
+  const isOn = (run: RunRow, machine: BootSeen['machine']): boolean => {
+    const { mac = null, ip = null } = store.queries.machineOf(run.id) ?? {}
+    return mac !== null && machine.mac !== undefined ? mac === machine.mac : ip === null || ip === machine.ip
+  }
+
+  /** Whether a run that the machine fetched after that boot is lost. */
+  const isLostSince = (system: number, machine: BootSeen['machine'], bootMs: number): boolean =>
+    store.queries
+      .runs({ system, states: ['done'], verdicts: ['lost'], limit: lostMax })
+      .some((run) => (run.sentMs ?? 0) >= bootMs && isOn(run, machine))
 
   const systemsOf = (machine: BootSeen['machine'], systemId: number | undefined): Set<number> => {
     // By its addresses too: a boot that `default` decided says nothing of the machine's own system.
@@ -133,16 +144,17 @@ export function openRunClock(options: RunClockOptions): RunClock {
       const [run] =
         systems.length === 0
           ? []
-          : store.queries.requestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < bootMs)
+          : store.queries.oldestRequestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < bootMs)
       if (!run) {
         judged.add(life)
         continue
       }
       const patienceMs = tests.times(run.test.name)?.bootMs
       if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
-      // It did come, for another run: its silence is that run's.
+      // It did come, for another run: its silence is that run's, also once that is lost by it.
       if (runsOf(life).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
       judged.add(life)
+      if (systems.some((system) => isLostSince(system, machine, bootMs))) continue
       const who = machine.mac ?? machine.ip ?? run.system.name
       const reason = `${who} booted at ${new Date(bootMs).toISOString()} and got as far as ${reached}`
       await close(run, { kind: 'closed', verdict: 'infra', reason }, ({ state }) => state === 'requested')

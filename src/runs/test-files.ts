@@ -2,17 +2,19 @@
  * The test folder's files: `*.test` and `*.suite`, read as they are at the request, with their settings and faults.
  *
  * What was read is kept as long as inode, size and times stay the same (as `profiles/folder.ts`, whose readers are used).
- * A file that cannot be read, is no UTF-8, does not compile, or has a bad setting disables itself: `fault` says why, with
- * file and line. What names mean to the state is `test-registry.ts`. Source: CONTRACT "What machines ask over HTTP" (test
+ * A file that cannot be read, is no UTF-8, does not compile, has a bad setting, or is a link out of the folder that
+ * `link-targets` does not allow disables itself: `fault` says why, with file and line. What names mean to the state is `test-registry.ts`. Source: CONTRACT "What machines ask over HTTP" (test
  * templates), RUNS "Times", "Results" (suites).
  */
 import { type BigIntStats, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SuiteEntry, TestTimes } from '../commands/daemon.ts'
 import { nameFault } from '../domain/name.ts'
+import { isTestSelector } from '../domain/selector.ts'
 import { parseSuite } from '../domain/suite.ts'
 import { parseTestSettings, type TestSettings } from '../domain/test-settings.ts'
 import { atLine, isFile, profileNames, readSmallFile, sameFile } from '../profiles/folder.ts'
+import { createLinks, type Links } from '../profiles/offered.ts'
 import { compileTemplate, type Template, TemplateFault } from '../profiles/template.ts'
 
 export const testSuffix = '.test'
@@ -61,6 +63,8 @@ export interface TestFiles {
   fault(name: string): string | undefined
   times(name: string): TestTimes | undefined
   names(): string[]
+  /** Files that are there and may be no tests, for their names: nobody could ask for them. */
+  refused(): { readonly name: string; readonly why: string }[]
   suiteNames(): string[]
   suite(name: string): readonly SuiteEntry[] | { readonly fault: string } | undefined
 }
@@ -72,17 +76,26 @@ interface Parsed {
   readonly settings: TestSettings
 }
 
-export function createTestFiles(dir: string, defaults: () => DefaultTimes): TestFiles {
+/** `linkTargets`: folders that links out of `dir` may lead to. */
+export function createTestFiles(
+  dir: string,
+  defaults: () => DefaultTimes,
+  linkTargets: () => readonly string[] = () => noTargets,
+): TestFiles {
+  const links = createLinks(dir, 'test', linkTargets)
   const pathOf = (name: string) => join(dir, `${name}${testSuffix}`)
   const suitePath = (name: string) => join(dir, `${name}${suiteSuffix}`)
-  const tests = keptFiles(parseTest)
-  const suites = keptFiles((path, bytes): Content<readonly SuiteEntry[]> => {
+  const tests = keptFiles(parseTest, links, linkTargets)
+  const parse = (path: string, bytes: Uint8Array): Content<readonly SuiteEntry[]> => {
     const parsed = parseSuite(Buffer.from(bytes).toString('utf8'))
     return 'line' in parsed ? { fault: `${path}:${parsed.line}: ${parsed.text}` } : { value: parsed }
-  })
+  }
+  const suites = keptFiles(parse, links, linkTargets)
 
   const load = (name: string): Content<Parsed> =>
-    nameFault(name) === undefined ? tests(pathOf(name)) : { fault: `there is no test ${JSON.stringify(name)}` }
+    nameFault(name) === undefined && !isTestSelector(name)
+      ? tests(pathOf(name))
+      : { fault: `there is no test ${JSON.stringify(name)}` }
   const present = (suffix: string) =>
     profileNames(readdirSync(dir, { encoding: 'buffer' }), suffix).filter((name) =>
       isFile(join(dir, `${name}${suffix}`)),
@@ -126,19 +139,26 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
         tags,
       }
     },
-    names: () => present(testSuffix),
+    names: () => present(testSuffix).filter((name) => !isTestSelector(name)),
+    refused: () =>
+      present(testSuffix)
+        .filter(isTestSelector)
+        .map((name) => ({ name, why: `${pathOf(name)}: ${notAskable}` })),
     suiteNames: () => present(suiteSuffix),
     suite(name) {
       if (nameFault(name) !== undefined || !isFile(suitePath(name))) return undefined
       const content = suites(suitePath(name))
       if ('fault' in content) return content
-      const unknown = content.value.find((each) => !isFile(pathOf(each.name)))
+      const unknown = content.value.find((each) => isTestSelector(each.name) || !isFile(pathOf(each.name)))
       if (!unknown) return content.value
       const line = 'line' in unknown ? `:${String(unknown.line)}` : ''
       return { fault: `${suitePath(name)}${line}: there is no test ${JSON.stringify(unknown.name)}` }
     },
   }
 }
+
+const notAskable =
+  'this can be the name of no test: nexttest takes @name for a suite and tag:name for all tests with a tag; rename the file'
 
 function parseTest(path: string, bytes: Uint8Array): Content<Parsed> {
   const text = Buffer.from(bytes).toString('utf8')
@@ -157,12 +177,23 @@ function parseTest(path: string, bytes: Uint8Array): Content<Parsed> {
 /** How long after a change two writes could share one time stamp. */
 const youngNs = 2_000_000_000n
 
+const noTargets: readonly string[] = []
+
+interface Kept<T> {
+  readonly stat: BigIntStats
+  readonly content: Content<T>
+  readonly bytes: Uint8Array
+  /** Those of the configuration with which it was read. */
+  readonly linkTargets: readonly string[]
+}
+
 /** Reads and parses a file, again only after it changed. */
-function keptFiles<T>(parse: (path: string, bytes: Uint8Array) => Content<T>): (path: string) => Content<T> {
-  const kept = new Map<
-    string,
-    { readonly stat: BigIntStats; readonly content: Content<T>; readonly bytes: Uint8Array }
-  >()
+function keptFiles<T>(
+  parse: (path: string, bytes: Uint8Array) => Content<T>,
+  links: Links,
+  linkTargets: () => readonly string[],
+): (path: string) => Content<T> {
+  const kept = new Map<string, Kept<T>>()
   return (path) => {
     let stat: BigIntStats | undefined
     try {
@@ -177,15 +208,16 @@ function keptFiles<T>(parse: (path: string, bytes: Uint8Array) => Content<T>): (
     }
     const before = kept.get(path)
     const isOld = BigInt(Date.now()) * 1_000_000n - stat.mtimeNs > youngNs
-    if (before && sameFile(before.stat, stat) && isOld) return before.content
-    const bytes = readSmallFile(path, stat)
+    const targets = linkTargets()
+    if (before && sameFile(before.stat, stat) && isOld && before.linkTargets === targets) return before.content
+    const bytes = readSmallFile(path, stat, (fd) => links.outside(path, fd))
     if (typeof bytes === 'string') {
       kept.delete(path)
       return { fault: bytes }
     }
     // The same bytes keep what was parsed, so that a fault of a rendering stays with it.
     const content = before && Buffer.compare(before.bytes, bytes) === 0 ? before.content : parse(path, bytes)
-    kept.set(path, { stat, content, bytes })
+    kept.set(path, { stat, content, bytes, linkTargets: targets })
     return content
   }
 }

@@ -28,12 +28,15 @@ export interface TestsOptions {
   readonly store: Store
   readonly log: Log
   readonly defaults: () => DefaultTimes
+  /** Folders that links out of `dir` may lead to; none if absent. */
+  readonly linkTargets?: () => readonly string[]
   /** How often the folder is looked at; for tests. */
   readonly watchMs?: number
 }
 
-export async function openTests({ dir, store, log, defaults, watchMs }: TestsOptions): Promise<Tests> {
-  const files = createTestFiles(dir, defaults)
+export async function openTests(options: TestsOptions): Promise<Tests> {
+  const { dir, store, log, defaults, watchMs } = options
+  const files = createTestFiles(dir, defaults, options.linkTargets)
   const renderFaults = createRenderFaults(store.queries, files)
   let running = Promise.resolve()
 
@@ -90,6 +93,7 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
       names()
         .filter((name) => files.fault(name) === undefined && files.times(name)?.tags.includes(tag))
         .sort(),
+    refused: () => whileThere(files.refused),
     suiteNames: () => whileThere(files.suiteNames),
     suite: files.suite,
     faults() {
@@ -98,6 +102,7 @@ export async function openTests({ dir, store, log, defaults, watchMs }: TestsOpt
         const present = files.names()
         if (!present.includes(waitTest)) found.push('test wait is missing: the one inside the executable is served')
         for (const name of present) found.push(...[files.fault(name)].filter((fault) => fault !== undefined))
+        found.push(...files.refused().map(({ why }) => why))
         for (const name of files.suiteNames()) {
           const suite = files.suite(name)
           if (suite && 'fault' in suite) found.push(suite.fault)

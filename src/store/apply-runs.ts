@@ -99,8 +99,13 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
         keepProgress(database, event.run, atMs, event.progress, updateRun)
       return
     case 'run.waived':
-      updateRun(event.run, `flags = flags | ${runFlags.waived}`, [])
-      detail(database, event.run, 'waived', event.why)
+      if (event.why === null) {
+        updateRun(event.run, `flags = flags & ~${runFlags.waived}`, [])
+        database.run('UPDATE run_detail SET waived = NULL WHERE run = ?', [event.run])
+      } else {
+        updateRun(event.run, `flags = flags | ${runFlags.waived}`, [])
+        detail(database, event.run, 'waived', event.why)
+      }
       return
     case 'log.removed':
       updateRun(event.run, `flags = flags & ~${runFlags.logKept}`, [])

@@ -30,6 +30,12 @@ export interface TraceStep {
   readonly joins?: boolean | undefined
 }
 
+/** Whose boots changed: ids of systems, MACs and IP addresses of the steps. */
+export interface BootsChanged {
+  readonly systems: readonly number[]
+  readonly addresses: readonly string[]
+}
+
 /** Why a configuration was what it was. */
 export interface StepDecision {
   readonly by: DecidedBy

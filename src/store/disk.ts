@@ -4,7 +4,7 @@
  * `realDisk` is the operating system. Nothing here retries or hides an error; a short `write` is returned as it is.
  * Reading needs no such door: what is read is checked line by line. Source: DESIGN "Failed writes".
  */
-import { close, fdatasync, ftruncate, open, write } from 'node:fs'
+import { type BigIntStats, close, fdatasync, fstat, ftruncate, open, stat, write } from 'node:fs'
 import { open as openHandle, rename, rm, statfs } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
@@ -14,6 +14,10 @@ export interface OpenFile {
   /** fdatasync(2). */
   sync(): Promise<void>
   truncate(sizeBytes: number): Promise<void>
+  /** Whether `path` still leads to this very file (device and inode): one that lost its name takes writes like any other. */
+  isAt(path: string): Promise<boolean>
+  /** Where this process's own handle shows its bytes, name or no name: `/proc/<pid>/fd/<n>`. */
+  readonly handle: string
   close(): Promise<void>
 }
 
@@ -33,6 +37,8 @@ const openFd = promisify(open)
 const closeFd = promisify(close)
 const sync = promisify(fdatasync)
 const truncate = promisify(ftruncate)
+const statFd = promisify(fstat)
+const statPath = promisify(stat)
 
 /** State may hold secrets (token hashes): nobody else reads it. */
 const privateMode = 0o600
@@ -40,13 +46,20 @@ const privateMode = 0o600
 export const realDisk: Disk = {
   async open(path, how) {
     const fd = await openFd(path, how === 'create' ? 'w' : 'r+', privateMode)
+    let self: BigIntStats | undefined
     return {
+      handle: `/proc/${process.pid}/fd/${fd}`,
       write: (bytes, at) =>
         new Promise((resolve, reject) => {
           write(fd, bytes, 0, bytes.length, at, (error, written) => (error ? reject(error) : resolve(written)))
         }),
       sync: () => sync(fd),
       truncate: (sizeBytes) => truncate(fd, sizeBytes),
+      async isAt(name) {
+        self ??= await statFd(fd, { bigint: true })
+        const found = await statIfThere(name)
+        return found !== undefined && found.ino === self.ino && found.dev === self.dev
+      },
       close: () => closeFd(fd),
     }
   },
@@ -64,6 +77,16 @@ export const realDisk: Disk = {
     const { bavail, bsize } = await statfs(path)
     return bavail * bsize
   },
+}
+
+async function statIfThere(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await statPath(path, { bigint: true })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw error
+  }
 }
 
 /** Writes all of `bytes`, or rejects: a short count is taken as no space left. */

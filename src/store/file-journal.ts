@@ -3,7 +3,8 @@
  *
  * After a failed write or sync the segment is cut back to its last acknowledged record and never touched again; writing
  * goes on in a new one, whose header says what the old one counts up to, tried every few seconds. On a full disk machines'
- * reports get the reserve. Not here: what records mean, and what start-up makes of the files (`survey.ts`, `startup.ts`).
+ * reports get the reserve. A segment that somebody removed or moved takes writes and syncs without an error, and no start
+ * would find them: each append looks for it at its path, and so does a timer; until it is back nothing is written. Not here: what records mean, and what start-up makes of the files (`survey.ts`, `startup.ts`).
  * Source: DESIGN "Failed writes"; why a failed fsync is final: danluu.com/fsyncgate.
  */
 import { join } from 'node:path'
@@ -21,6 +22,8 @@ import { readRecords } from './survey.ts'
 export const segmentBytes = 1024 * 1024
 /** DESIGN: tried again every few seconds. */
 const retryMs = 3000
+/** How soon `status` knows that the segment is gone while nothing is written. */
+const lookMs = 1000
 
 export interface FileJournalOptions {
   readonly folder: DataFolder
@@ -45,8 +48,16 @@ export interface FileJournal extends Journal {
 
 interface OpenSegment {
   readonly file: OpenFile
+  readonly path: string
   readonly first: number
   sizeBytes: number
+}
+
+/** The segment is not at its path any more. */
+class GoneSegment extends Error {
+  constructor({ path, file }: OpenSegment) {
+    super(`${path} was removed, moved or replaced: put it back, its bytes are still in ${file.handle}`)
+  }
 }
 
 /** Opens for appending. Never rejects for a disk that fails: the journal then refuses changes and tries again. */
@@ -56,6 +67,8 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
   const followers = new Set<(records: readonly JournalRecord[]) => void>()
   const recovered = new Set<() => void>()
   let segment: OpenSegment | undefined
+  /** The last segment, kept open because it is not where start-up would find it. With it there is no `segment`. */
+  let gone: OpenSegment | undefined
   let seq = options.seq
   let writtenBytes = options.resume?.sizeBytes ?? 0
   /** Why changes are refused. With an open segment too: while only machines' reports may be written. */
@@ -73,6 +86,8 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
 
   /** The header is on disk before the name is, and the name before anything counts on it. */
   const beginSegment = async (): Promise<void> => {
+    const left = segment ?? gone
+    if (left && !(await left.file.isAt(left.path))) throw new GoneSegment(left)
     const first = seq + 1
     const path = join(folder.journal, `${first}.jsonl`)
     const file = await disk.open(`${path}.tmp`, 'create')
@@ -83,7 +98,7 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
       await disk.rename(`${path}.tmp`, path)
       await disk.syncFolder(folder.journal)
       await segment?.file.close()
-      segment = { file, first, sizeBytes: header.length }
+      segment = { file, path, first, sizeBytes: header.length }
       writtenBytes += header.length
     } catch (error) {
       await file.close().catch(() => undefined)
@@ -103,8 +118,41 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
     } catch {
       return false // the next segment's header says that it does not count
     } finally {
-      await left.file.close().catch(() => undefined)
+      if (await left.file.isAt(left.path).catch(() => true)) await left.file.close().catch(() => undefined)
+      else gone = left
     }
+  }
+
+  /** Nothing is written beside a journal that lacks its last segment: the next start would have to call it damaged. */
+  const awaitSegment = async (): Promise<void> => {
+    if (!gone) return
+    if (!(await gone.file.isAt(gone.path))) {
+      if (!(await isWhole())) throw new GoneSegment(gone)
+      const copy = await disk.open(gone.path, 'existing')
+      await copy.sync().finally(() => copy.close())
+    }
+    await gone.file.close().catch(() => undefined)
+    gone = undefined
+  }
+
+  /** Whether a start would find every acknowledged record: what was put back may be a copy. */
+  const isWhole = async (): Promise<boolean> => {
+    const segments = await listSegments(folder)
+    if (!segments.some(({ path }) => path === gone?.path)) return false
+    let whole = true
+    const onFault = (path: string) => {
+      // A fault behind the snapshots keeps no start from reading (`archive-damaged`).
+      if (!path.startsWith(folder.archive)) whole = false
+    }
+    for await (const _ of readRecords(segments, 0, seq, onFault)) if (!whole) break
+    return whole
+  }
+
+  const look = async (): Promise<void> => {
+    if (!segment || (await segment.file.isAt(segment.path).catch(() => true))) return
+    const error = new GoneSegment(segment)
+    await abandon()
+    refuse('written', error)
   }
 
   const refuse = (what: string, error: unknown): void => {
@@ -126,6 +174,7 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
   const recover = async (): Promise<void> => {
     if (closed || refusal === undefined) return
     try {
+      await awaitSegment()
       if (!segment) await beginSegment()
       if (await reserve.make()) accept()
       else refuse('written', new Error('no space left on device for the reserve'))
@@ -143,6 +192,10 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
       log.warn('the disk is full: the reserve is given up for reports of machines')
       await beginSegment()
     }
+  }
+
+  const stillThere = async (current: OpenSegment): Promise<void> => {
+    if (!(await current.file.isAt(current.path))) throw new GoneSegment(current)
   }
 
   const write = async (records: readonly JournalRecord[], plane: Plane): Promise<void> => {
@@ -166,7 +219,7 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
     try {
       await writeAll(file, bytes, sizeBytes)
       what = 'synced'
-      await file.sync()
+      await Promise.all([file.sync(), stillThere(segment)])
     } catch (error) {
       const cut = await abandon()
       refuse(what, error)
@@ -188,7 +241,8 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
     try {
       const { resume } = options
       if (resume && resume.sizeBytes < segmentBytesMax) {
-        segment = { file: await disk.open(resume.path, 'existing'), first: resume.first, sizeBytes: resume.sizeBytes }
+        const { path, first, sizeBytes } = resume
+        segment = { file: await disk.open(path, 'existing'), path, first, sizeBytes }
         // What was read from it may have been in the page cache only.
         await segment.file.sync()
       } else await beginSegment()
@@ -199,6 +253,7 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
     }
   }
   await start()
+  const watch = setInterval(() => void inTurn(look), lookMs).unref()
 
   return {
     get seq() {
@@ -229,8 +284,10 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
       inTurn(async () => {
         closed = true
         clearInterval(timer)
-        await segment?.file.close()
+        clearInterval(watch)
+        await (segment ?? gone)?.file.close()
         segment = undefined
+        gone = undefined
       }),
   }
 }

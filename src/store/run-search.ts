@@ -33,14 +33,22 @@ export function createRunSearch({ get, all }: Database, getRun: (id: number) => 
       // Lines are kept as JSON: what that escapes is escaped in what is looked for, and an error has to come before it.
       const inLines = (kind: string) => `%["${kind}",%${escaped(JSON.stringify(words).slice(1, -1))}%`
       const texts = new Map<number, string>()
-      for (const [run, lines] of all(
-        `SELECT run, lines FROM run_line WHERE run BETWEEN ? AND ?
-         AND (lines LIKE ? ESCAPE '\\' OR lines LIKE ? ESCAPE '\\') ORDER BY run DESC LIMIT ?`,
-        [first, last, inLines('E'), inLines('W'), limit],
-      )) {
-        const kept = JSON.parse(String(lines)) as [string, number, string][]
-        const line = kept.find(([kind, , text]) => kind !== 'I' && text.toLowerCase().includes(words))?.[2]
-        if (line !== undefined) texts.set(Number(run), line)
+      const candidates = (below: number) =>
+        all(
+          `SELECT run, lines FROM run_line WHERE run BETWEEN ? AND ?
+           AND (lines LIKE ? ESCAPE '\\' OR lines LIKE ? ESCAPE '\\') ORDER BY run DESC LIMIT ?`,
+          [first, below, inLines('E'), inLines('W'), limit],
+        )
+      // Some have the words only behind an error, in what is information: they take nobody's place.
+      let rows = candidates(last)
+      for (;;) {
+        for (const [run, lines] of rows) {
+          const kept = JSON.parse(String(lines)) as [string, number, string][]
+          const line = kept.find(([kind, , text]) => kind !== 'I' && text.toLowerCase().includes(words))?.[2]
+          if (line !== undefined) texts.set(Number(run), line)
+        }
+        if (rows.length < limit || texts.size >= limit) break
+        rows = candidates(Number(rows.at(-1)?.[0]) - 1)
       }
       for (const [run, reason] of all(
         `SELECT run, reason FROM run_detail WHERE run BETWEEN ? AND ? AND reason LIKE ? ESCAPE '\\' ORDER BY run DESC LIMIT ?`,

@@ -6,7 +6,7 @@
  * between the two files that use it, nowhere stored.
  */
 import type { DecidedBy } from '../domain/boot.ts'
-import type { TraceStep } from './boot-timeline.ts'
+import type { BootsChanged, TraceStep } from './boot-timeline.ts'
 
 export interface StepBatch {
   /** at, kind (0 TFTP, 1 HTTP, 2 HTTP that joins), size, sent, duration, system, record that decided */
@@ -18,6 +18,8 @@ export interface StepBatch {
 const numbersPerStep = 7
 const textsPerStep = 8
 const absent = -1
+/** Of the system among the numbers of a step. */
+const systemPlace = 5
 
 /** A batch that steps are added to. */
 export class StepBatchWriter implements StepBatch {
@@ -48,6 +50,17 @@ export class StepBatchWriter implements StepBatch {
     )
     this.count++
   }
+}
+
+/** Whose boots the steps changed, or may have. */
+export function concernedBy({ numbers, texts }: StepBatch): BootsChanged {
+  const systems = new Set<number>()
+  const addresses = new Set<string>()
+  for (let n = systemPlace; n < numbers.length; n += numbersPerStep) systems.add(numbers[n] ?? absent)
+  for (let t = 0; t < texts.length; t += textsPerStep) for (const each of texts.slice(t, t + 2)) addresses.add(each)
+  systems.delete(absent)
+  addresses.delete('')
+  return { systems: [...systems], addresses: [...addresses] }
 }
 
 export function readBatch({ numbers, texts }: StepBatch): TraceStep[] {

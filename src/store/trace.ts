@@ -10,9 +10,9 @@ import type { Worker } from 'node:worker_threads'
 import { startWorker } from '../assets.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { Log } from '../log.ts'
-import type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
+import type { Boot, BootQuery, BootsChanged, TraceStep } from './boot-timeline.ts'
 import { dataFolder } from './folder.ts'
-import { StepBatchWriter } from './trace-batch.ts'
+import { concernedBy, StepBatchWriter } from './trace-batch.ts'
 import type { TraceAnswer, TraceRequest } from './trace-worker.ts'
 
 export type { Boot, BootQuery, TraceStep } from './boot-timeline.ts'
@@ -22,8 +22,11 @@ export interface Trace {
   step(step: TraceStep): void
   /** Newest first, at most `limit`. Rejects (`unavailable`) with the line of `faults` where the worker gives no answer. */
   boots(query: BootQuery): Promise<readonly Boot[]>
-  /** Calls `listener` when boots have changed, about once a second at most, until the returned function is called. */
-  onChange(listener: () => void): () => void
+  /**
+   * Calls `listener` when boots have changed, about once a second at most, until the returned function is called.
+   * undefined: they may be anybody's.
+   */
+  onChange(listener: (changed: BootsChanged | undefined) => void): () => void
   /** Steps that were dropped since start. */
   dropped(): number
   /** Why there is no timeline at the moment, one line; empty: there is. */
@@ -75,7 +78,9 @@ export function openTrace(options: TraceOptions): Trace {
   let questions = 0
   let closed = false
   const asked = new Map<number, Question>()
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(changed: BootsChanged | undefined) => void>()
+  /** Of the batches under way, in their order. */
+  let concerned: (BootsChanged | undefined)[] = []
   let onClosed: (() => void) | undefined
 
   const fault = (reason = 'it is being closed'): string => `the boot timeline is not available: ${reason}`
@@ -112,10 +117,12 @@ export function openTrace(options: TraceOptions): Trace {
     switch (message.kind) {
       case 'ready':
         break
-      case 'taken':
+      case 'taken': {
         underWay -= message.count
-        for (const listener of listeners) listener()
+        const changed = concerned.shift()
+        for (const listener of listeners) listener(changed)
         break
+      }
       case 'boots':
         asked.get(message.id)?.resolve(message.boots)
         asked.delete(message.id)
@@ -138,6 +145,7 @@ export function openTrace(options: TraceOptions): Trace {
     watch = undefined
     dropped += underWay
     underWay = 0
+    concerned = []
     onClosed?.()
     if (!closed) {
       fail(`${reason}; it is started again in ${Math.ceil(restartMs / 1000)} s`)
@@ -175,8 +183,10 @@ export function openTrace(options: TraceOptions): Trace {
     const { count, numbers, texts } = batch
     if (count === 0) return
     batch = new StepBatchWriter()
-    if (post({ kind: 'steps', steps: { numbers, texts } })) underWay += count
-    else dropped += count
+    if (post({ kind: 'steps', steps: { numbers, texts } })) {
+      underWay += count
+      concerned.push(listeners.size > 0 ? concernedBy({ numbers, texts }) : undefined)
+    } else dropped += count
   }
 
   return {

@@ -139,6 +139,13 @@
 
   /** The last record that this page knows of; the stream resumes behind it. */
   let seq = document.body.dataset.seq
+  /** Whether the page shows boots of one of these; it names whose it shows, or nobody where it shows all. */
+  const isShown = ({ systems, addresses }) => {
+    const shown = document.body.dataset.boots
+    if (shown === '' || !systems) return true
+    const own = shown.split(' ')
+    return [...systems.map(String), ...addresses].some((each) => own.includes(each))
+  }
   let events
   const follow = () => {
     events?.close()
@@ -150,7 +157,9 @@
     }
     events.addEventListener('record', changed)
     events.addEventListener('reset', changed)
-    events.addEventListener('boots', () => gather(gatherBootsMs))
+    events.addEventListener('boots', (event) => {
+      if (isShown(JSON.parse(event.data))) gather(gatherBootsMs)
+    })
     let lost = false
     events.addEventListener('error', () => {
       lost = true

@@ -8,6 +8,7 @@ import { describe, it } from 'node:test'
 import { completionScript } from '../../src/cli/completion.ts'
 import { forms } from '../../src/cli/program.ts'
 import { findProgram } from '../harness/debian.mjs'
+import { openManagement } from '../harness/management.ts'
 import { runToEnd } from '../harness/process.ts'
 import { answering, run, withDaemon } from './io.ts'
 
@@ -65,6 +66,87 @@ describe('what is offered', () => {
     assert.deepEqual(await offered(['--url', 'nonsense', 'dpysystem', '']), [])
     assert.deepEqual(await offered(['dpysystem', '--socket', '/nonexistent', '']), [])
   })
+  it('every argument that names something of the server is offered what there is of it', async () => {
+    const answers: Readonly<Record<string, object>> = {
+      dpytest: {
+        tests: [
+          { name: 'smoke', available: true },
+          { name: 'gone', available: false },
+        ],
+        suites: [{ name: 'burnin' }],
+        tags: [{ name: 'disk' }],
+      },
+      profiles: { profiles: [{ name: 'install' }] },
+      versions: { versions: [{ name: '4.2' }, { name: '4.1' }] },
+      'token/list': {
+        tokens: [
+          { name: 'ci', state: 'valid' },
+          { name: 'old', state: 'expired' },
+          { name: 'gone', state: 'revoked' },
+        ],
+      },
+      'webhook/list': { webhooks: [{ id: 3, url: 'https://hooks.example.org/' }] },
+      results: { runs: [{ id: 4711, system: 'web01', test: 'smoke', verdict: null }] },
+      dpysystem: { systems: [{ name: 'web01' }], addresses: [{ address: '10.0.3.7' }] },
+    }
+    const asked: string[] = []
+    const answer: Parameters<typeof withDaemon>[0] = async (socket, head, body) => {
+      const [, name = ''] = /^POST \/api\/v1\/(\S+) /.exec(head) ?? []
+      socket.write('HTTP/1.1 100 Continue\r\n\r\n')
+      asked.push(`${name} ${await body()}`)
+      const text = JSON.stringify(answers[name])
+      socket.end(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`)
+    }
+    await withDaemon(answer, async ({ socket }) => {
+      const of = (...words: string[]) => offered(['--socket', socket, ...words, ''])
+      const requests = ['smoke', '@burnin', 'tag:disk']
+      assert.deepEqual(await of('nexttest', 'web01'), requests)
+      assert.deepEqual(await of('nexttest', 'web01', 'smoke'), requests)
+      assert.deepEqual(await offered(['--socket', socket, 'nexttest', 'web01', '@b']), ['@burnin'])
+      assert.deepEqual(await of('nexttest', 'web01', 'smoke', '--version'), ['4.2', '4.1'])
+      assert.deepEqual(await of('nextboot', 'web01'), ['install'])
+      for (const words of [['keep'], ['compare'], ['compare', '4.1'], ['results', '--version']])
+        assert.deepEqual(await of(...words), ['4.2', '4.1'], words.join(' '))
+      assert.deepEqual(await of('compare', '4.1', '4.2'), [])
+      assert.deepEqual(await of('results', '--test'), ['smoke', 'gone'])
+      assert.deepEqual(await of('results', '--tag'), ['disk'])
+      assert.deepEqual(await of('token', 'revoke'), ['ci', 'old'])
+      assert.deepEqual(await of('token', 'add'), [])
+      for (const name of ['remove', 'test']) assert.deepEqual(await of('webhook', name), ['3'])
+      for (const name of ['show', 'log', 'rerun', 'waive']) assert.deepEqual(await of(name), ['4711'], name)
+      assert.deepEqual(await of('cancel'), ['4711', 'web01'])
+      assert.equal(asked.filter((each) => each.includes('"state":["requested","sent","running"]')).length, 1)
+      for (const name of ['addsystem', 'release', 'results', 'history'])
+        assert.deepEqual(await of(name), ['web01'], name)
+      assert.deepEqual(await of('removeaddress', 'web01'), ['10.0.3.7'])
+      assert.equal(asked.at(-1), 'dpysystem {"name":"web01"}')
+      const { stdout } = await run(['completion', '--complete', '--socket', socket, 'webhook', 'test', ''])
+      assert.equal(stdout, '3\thttps://hooks.example.org/\n')
+    })
+  })
+  it('what is asked for is what the commands take and answer', async (t) => {
+    const m = await openManagement()
+    t.after(() => m.shut())
+    for (const [name, args, list] of [
+      ['dpytest', {}, 'suites'],
+      ['dpytest', {}, 'tags'],
+      ['versions', {}, 'versions'],
+      ['token list', {}, 'tokens'],
+      ['webhook list', {}, 'webhooks'],
+      ['results', { limit: 20, state: ['requested', 'sent', 'running'] }, 'runs'],
+      ['profiles', {}, 'profiles'],
+    ] as const) {
+      const { status, body } = await m.call(name, args)
+      assert.equal(status, 200, name)
+      assert.ok(Array.isArray(body[list]), `${name} has ${list}`)
+    }
+    writeFileSync(join(m.testsDir, 'b.test'), '# pxemngr: tags=disk,fan\necho\n')
+    writeFileSync(join(m.testsDir, 'a.test'), '# pxemngr: tags=disk\necho\n')
+    writeFileSync(join(m.testsDir, 'all.suite'), 'a\n')
+    await m.type('synctestnames', {})
+    const { body } = await m.call('dpytest', {})
+    assert.deepEqual([body['suites'], body['tags']], [[{ name: 'all' }], [{ name: 'disk' }, { name: 'fan' }]])
+  })
   it('strange words are no fault', async () => {
     for (const words of [
       ['__proto__', ''],
@@ -111,18 +193,42 @@ async function shellRun(words: readonly string[], dir: string, socket: string): 
 describe('in real shells', () => {
   it('bash', { skip: findProgram('bash') ? false : 'bash is not installed' }, async () => {
     await withProgram('bash', async (dir) => {
-      await withDaemon(answering(200, 'application/json', systems), async ({ socket }) => {
-        const completed = (words: readonly string[]): Promise<string> => {
-          const array = words.map((word) => `'${word}'`).join(' ')
+      const completedWith =
+        (socket: string) =>
+        (words: readonly string[]): Promise<string> => {
+          // As bash parts them: at blanks, and at these signs, which are words of their own.
+          const parted = words.flatMap((word) =>
+            word === '' ? [''] : word.split(/([@:=])/).filter((part) => part !== ''),
+          )
+          const array = parted.map((word) => `'${word}'`).join(' ')
+          const line = ['pxemngr', ...words].join(' ')
           const text = `source ./script; complete -p pxemngr >/dev/null; compopt() { echo "compopt $*"; }
-COMP_WORDS=(pxemngr ${array}); COMP_CWORD=${words.length}; _pxemngr; (( \${#COMPREPLY[@]} )) && printf '%s\\n' "\${COMPREPLY[@]}"; true`
+COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'; COMP_LINE='${line}'; COMP_POINT=${line.length}
+COMP_WORDS=(pxemngr ${array}); COMP_CWORD=${parted.length}; _pxemngr; (( \${#COMPREPLY[@]} )) && printf '%s\\n' "\${COMPREPLY[@]}"; true`
           return shellRun(['bash', '--norc', '-c', text], dir, socket)
         }
+      await withDaemon(answering(200, 'application/json', systems), async ({ socket }) => {
+        const completed = completedWith(socket)
         assert.equal(await completed(['nextb']), 'nextboot\n')
         assert.equal(await completed(['dpysystem', 'w']), 'web01\nweb\\ 02\n')
         assert.equal(await completed(['dpysystem', 'o']), "o\\'neil\\$\\(x\\)\n", 'a name runs nothing')
         assert.equal(await completed(['backup', '']), 'compopt -o default\n')
         assert.equal(await completed(['nosuch', 'x']), '')
+      })
+      const tests = JSON.stringify({
+        tests: [{ name: 'smoke' }],
+        suites: [{ name: 'burn in' }],
+        tags: [{ name: 'disk' }],
+      })
+      await withDaemon(answering(200, 'application/json', tests), async ({ socket }) => {
+        // Bash replaces only what stands behind the last sign at which it parts words.
+        const completed = completedWith(socket)
+        assert.equal(await completed(['nexttest', 'a', '']), 'smoke\n@burn\\ in\ntag:disk\n')
+        assert.equal(await completed(['nexttest', 'a', '@bu']), 'burn\\ in\n')
+        assert.equal(await completed(['nexttest', 'a', '@']), 'burn\\ in\n')
+        assert.equal(await completed(['nexttest', 'a', 'tag:d']), 'disk\n')
+        assert.equal(await completed(['nexttest', 'a@b', 'tag:']), 'disk\n')
+        assert.equal(await completed(['nexttest', 'a', 'ta']), 'tag:disk\n')
       })
     })
   })

@@ -281,3 +281,33 @@ test('dpysystem --json is the system of the contract', async () => {
     history: [{ at: '2026-11-23T08:01:56.400Z', profile: 'local', by: 'ann' }],
   })
 })
+
+test('a range that is too large is one line about the range, whatever takes a system; its exact name comes first', async () => {
+  const huge = 's[1-99999999]'
+  const { seq } = m.store
+  const refusal = {
+    exit: 1,
+    stdout: '',
+    stderr: `System ${huge} is not allowed: the range is too large, it may stand for at most 100000 names\n`,
+  }
+  await m.type('synctestnames', {})
+  for (const [command, args] of [
+    ['dpysystem', { name: huge }],
+    ['nextboot', { name: huge, profile: 'local' }],
+    ['nexttest', { name: huge, tests: ['x'] }],
+    ['dpytest', { name: huge }],
+    ['results', { systems: [huge] }],
+    ['cancel', { name: huge }],
+    ['release', { name: huge }],
+    ['history', { name: huge }],
+    ['removeaddress', { name: huge, addresses: ['10.0.0.1'] }],
+  ] as const) {
+    assert.deepEqual(await m.type(command, args), refusal, command)
+  }
+  const many = await m.call('dpysystem', { name: 's[1-400][1-400]' })
+  assert.equal(many.status, 400)
+  assert.equal((await m.call('dpysystem', { name: 's[1-1000]' })).status, 404)
+  assert.equal(m.store.seq, seq)
+  await add(huge, '10.0.0.1')
+  assert.equal((await m.call('dpysystem', { name: huge })).status, 200)
+})

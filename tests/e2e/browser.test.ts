@@ -256,6 +256,33 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.locator('[data-rows]').getByText('52:54:00:ff:00:09').waitFor()
   })
 
+  test('the page of a machine reads itself anew for boots of its own, not for those of others', async () => {
+    const own = await site.add('quiet', ['52:54:00:00:89:01'])
+    await using page = await open(`/system/${own}/`)
+    let reads = 0
+    page.on('request', (request) => {
+      if (request.url().includes('fragment')) reads += 1
+    })
+    site.booted({ systems: [own + 1], addresses: ['52:54:00:00:89:02', '10.0.9.9'] })
+    // Longer than boots are gathered.
+    await page.waitForTimeout(3000)
+    assert.equal(reads, 0)
+    for (const changed of [
+      { systems: [own], addresses: [] },
+      { systems: [], addresses: ['52:54:00:00:89:01'] },
+      undefined,
+    ]) {
+      const before = reads
+      site.booted(changed)
+      await until(
+        async () => (reads > before ? true : undefined),
+        10_000,
+        () => `${JSON.stringify(changed)} is not read`,
+      )
+    }
+    await site.call('delsystem', { name: 'quiet' })
+  })
+
   test('Setup: the lines for DHCP copy with a click, and open without scripts', async () => {
     await using page = await open('/setup', { permissions: ['clipboard-read', 'clipboard-write'] })
     await page.getByText('ISC dhcpd').click()

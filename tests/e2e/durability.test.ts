@@ -10,6 +10,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -480,4 +481,28 @@ test('a backup and a copy of the folders that help names bring all back, logs of
   assert.equal(await again.must('log', '1'), 'I: all is well\n')
   assert.equal(await again.must('show', '1'), await daemon.must('show', '1'))
   assert.equal((await again.run(['status'])).status, 0)
+})
+
+test('a journal that is moved away under the daemon is noticed: changes exit 1, status too, boots go on', async (t) => {
+  const dataDir = makeFolder(t)
+  const daemon = await started(t, { dataDir })
+  await daemon.must('addsystem', 'one', mac(1))
+  await daemon.must('nextboot', 'one', 'local')
+  renameSync(join(dataDir, 'journal'), join(dataDir, 'journal.old'))
+  const unheard = await daemon.run(['addsystem', 'lost', mac(2)])
+  assert.equal(unheard.status, 1)
+  assert.match(unheard.stderr, /^not known to be kept: .*journal\/1\.jsonl was removed, moved or replaced: put it back/)
+  const refused = await daemon.run(['addsystem', 'refused', mac(3)])
+  assert.equal(refused.status, 1)
+  assert.match(refused.stderr, /^changes are refused since /)
+  const status = await daemon.run(['status', '--json'])
+  assert.equal(status.status, 1)
+  assert.match((JSON.parse(status.stdout) as { degraded: string[] }).degraded.join('\n'), /1\.jsonl was removed/)
+  assert.equal((await ask({ url: daemon.url }, `/profile/${mac(1)}/`)).text, 'local')
+  renameSync(join(dataDir, 'journal.old'), join(dataDir, 'journal'))
+  const again = async () => (await daemon.run(['addsystem', 'two', mac(4)])).status === 0 || undefined
+  await until(again, 20_000, () => daemon.log())
+  await daemon.kill()
+  const restarted = await started(t, { dataDir })
+  assert.deepEqual([...(await listed(restarted)).keys()], ['one', 'two'])
 })

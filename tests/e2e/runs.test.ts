@@ -843,6 +843,32 @@ describe('commands', () => {
     assert.deepEqual([status, stdout], [0, 'one\ntwo\nthree\n'])
   })
 
+  test('log -f says where the upload is not what was shown, and shows the end', async () => {
+    const head = 'first line\n'.repeat(20_000)
+    for (const [shown, uploaded, said] of [
+      [
+        'one\ntwo\nthree',
+        'one\ntwo and more\nend\n',
+        /^one\ntwo\nthree\n--- [^\n]* line 2 [^\n]*---\ntwo and more\nend\n$/,
+      ],
+      ['one\ntwo\n', 'one\n', /^one\ntwo\n--- [^\n]* ends after line 1 ---\n$/],
+      ['one\ntwo\n', 'o', /^one\ntwo\n--- [^\n]* line 1 [^\n]*---\no$/],
+      [`${head}a\n`, `${head}b\nc\n`, /^(first line\n){20000}a\n--- [^\n]* line 20001 [^\n]*---\nb\nc\n$/],
+    ] as const) {
+      const [run = 0] = await request('smoke')
+      await fetchRun()
+      const range = { 'content-range': `bytes 0-${shown.length - 1}/*` }
+      await get(`/progress/${run}/`, { method: 'POST', body: shown, headers: range })
+      const following = daemon.run(['log', String(run), '-f'])
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      await upload(run, uploaded)
+      const { status, stdout } = await following
+      assert.equal(status, 0)
+      assert.match(stdout, said)
+      assert.equal(await daemon.must('log', String(run)), uploaded)
+    }
+  })
+
   test('webhooks: a secret once, unknown events and forbidden addresses refused at once', async () => {
     const secret = await daemon.must('webhook', 'add', 'http://192.0.2.1/', '--on', 'run.regressed,machine.sick')
     assert.match(secret, /^whsec_[A-Za-z0-9+/]+=*\n$/)

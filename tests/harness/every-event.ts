@@ -159,6 +159,8 @@ const afterSnapshot: readonly (readonly [Actor, readonly Event[]])[] = [
   [machine, [{ type: 'run.uploaded', run: 3, late: false, result: result('fail', '4.1') }, queued(1, 'run.regressed')]],
   [machine, [{ type: 'run.uploaded', run: 3, late: false, result: result('fail', '4.1') }]],
   [operator, [{ type: 'run.waived', run: 3, why: 'the disk is known "bad"' }]],
+  [operator, [{ type: 'run.waived', run: 2, why: 'a fan' }]],
+  [machine, [{ type: 'run.waived', run: 2, why: null }]],
   [daemon, [{ type: 'webhook.settled', delivery: 1, ok: true, detail: '' }]],
   [token, [request(4, 1, 2), request(5, 1, 2), request(6, 1, 2), request(7, 1, 3), request(8, 1, 3)]],
   [operator, [{ type: 'run.cancelled', run: 4 }]],

@@ -69,6 +69,8 @@ export function faultyDisk(): FaultyDisk {
       await before('truncate', path)
       return file.truncate(sizeBytes)
     },
+    isAt: (name) => file.isAt(name),
+    handle: file.handle,
     close: () => file.close(),
   })
   return {

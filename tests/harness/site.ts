@@ -8,6 +8,7 @@ import { findAddress, type Mac } from '../../src/domain/address.ts'
 import type { Actor, Event } from '../../src/domain/event.ts'
 import type { HttpApp } from '../../src/http/env.ts'
 import { loginPage, mountPages, type Pages, problemPage } from '../../src/http/pages.ts'
+import type { BootsChanged } from '../../src/store/boot-timeline.ts'
 import { type Management, openManagement } from './management.ts'
 
 /** A boot as the trace answers it. */
@@ -28,8 +29,8 @@ export interface Site extends Management {
   readonly boots: BootRow[]
   /** What the trace does when it is asked. */
   trace: 'answers' | 'fails'
-  /** Tells whoever follows that boots have changed. */
-  booted(): void
+  /** Tells whoever follows that boots have changed; whose, where it is told. */
+  booted(changed?: BootsChanged): void
   /** Adds a system in one record, with a next boot if `profile` is given; resolves with its id. */
   add(name: string, addresses: readonly string[], profile?: string): Promise<number>
   /** A browser's GET. */
@@ -41,7 +42,7 @@ const person: Actor = { who: 'ann', from: 'socket', surface: 'cli' }
 export async function openSite(): Promise<Site> {
   let pages: Pages | undefined
   const boots: BootRow[] = []
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(changed: BootsChanged | undefined) => void>()
   const daemonBoots: Daemon['boots'] = async ({ latestOf, id, system, mac, limit }) => {
     if (site.trace === 'fails') throw new Error('the trace does not answer')
     if (latestOf) {
@@ -68,7 +69,7 @@ export async function openSite(): Promise<Site> {
   })
   Object.assign(management.daemon, {
     boots: daemonBoots,
-    onBoots(listener: () => void) {
+    onBoots(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
@@ -89,8 +90,8 @@ export async function openSite(): Promise<Site> {
     ...management,
     boots,
     trace: 'answers',
-    booted() {
-      for (const listener of listeners) listener()
+    booted(changed) {
+      for (const listener of listeners) listener(changed)
     },
     add: (name, addresses, profile) =>
       store.commit(person, (tx) => {

@@ -36,15 +36,21 @@ export interface TestParts {
   close(): Promise<void>
 }
 
-/** An empty test folder; `nowMs`: the time as the clock of the runs and retention see it. */
-export async function openTestParts(store: Store, nowMs: () => number = Date.now): Promise<TestParts> {
+/**
+ * An empty test folder; `nowMs`: the time as the clock of the runs and retention see it; `linkTargets`: as the key.
+ */
+export async function openTestParts(
+  store: Store,
+  nowMs: () => number = Date.now,
+  linkTargets: () => readonly string[] = () => [],
+): Promise<TestParts> {
   const dir = mkdtempSync(join(tmpdir(), 'pxemngr-tests-'))
   const testsDir = join(dir, 'tests')
   const resultsDir = join(dir, 'results')
   mkdirSync(testsDir)
   mkdirSync(resultsDir)
   const defaults = () => ({ timeoutMs: 86_400_000, bootMs: 7_200_000 })
-  const tests = await openTests({ dir: testsDir, store, log: silentLog, defaults, watchMs: 3_600_000 })
+  const tests = await openTests({ dir: testsDir, store, log: silentLog, defaults, linkTargets, watchMs: 3_600_000 })
   const folder = createResultFolder(resultsDir)
   const turns = createTurns()
   const progress = createProgressReaders(folder, turns)

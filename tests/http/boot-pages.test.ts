@@ -268,8 +268,12 @@ describe('boots of a lab', () => {
 
   test('an open page learns when a silent boot will be over, and that it follows boots', async () => {
     const { text } = await site.get('/boots')
-    const due = Number(/data-boots data-due="(\d+)"/.exec(text)?.[1])
+    const due = Number(/data-boots="" data-due="(\d+)"/.exec(text)?.[1])
     assert.ok(due > 1000 && due < 121_000, String(due))
+    const system = site.store.queries.findSystem('web01')
+    const { text: machine } = await site.get(`/system/${system?.id}/`)
+    const own = /data-boots="([^"]+)"/.exec(machine)?.[1]?.split(' ') ?? []
+    for (const each of [String(system?.id), '52:54:00:12:34:56', '10.0.9.7']) assert.ok(own.includes(each), each)
     const fragment = await site.get('/boots?fragment')
     assert.ok(Number(fragment.headers.get('x-page-due')) > 1000)
     assert.equal((await site.get('/setup?fragment')).headers.get('x-page-due'), null)

@@ -11,6 +11,7 @@ import { afterEach, test } from 'node:test'
 import type { EventOptions } from '../../src/http/events.ts'
 import { listenerOf } from '../../src/http/management.ts'
 import { createHttpServer } from '../../src/http/server.ts'
+import type { BootsChanged } from '../../src/store/boot-timeline.ts'
 import { type Management, openManagement } from '../harness/management.ts'
 
 let m: Management
@@ -234,4 +235,34 @@ test('whoever asks for boots is told that some have changed, once until it has r
   await told.close()
   await other.close()
   assert.equal(listeners.size, 0, 'nobody follows: nobody is called')
+})
+
+test('the event says whose boots changed since the last, and nobody in particular where they are too many', async () => {
+  let tell: (changed: BootsChanged | undefined) => void = () => assert.fail('nobody listens')
+  m = await openManagement({})
+  Object.assign(m.daemon, {
+    onBoots(listener: typeof tell) {
+      tell = listener
+      return () => {}
+    },
+  })
+  const stream = await read('/api/v1/events?boots')
+  await stream.next()
+  tell({ systems: [5], addresses: ['52:54:00:12:34:56', '10.0.3.7'] })
+  tell({ systems: [5, 6], addresses: ['10.0.3.8'] })
+  const { event, data } = (await stream.next()) ?? {}
+  assert.equal(event, 'boots')
+  assert.deepEqual(JSON.parse(data ?? ''), {
+    systems: [5, 6],
+    addresses: ['52:54:00:12:34:56', '10.0.3.7', '10.0.3.8'],
+  })
+  tell({ systems: [7], addresses: [] })
+  assert.deepEqual((await stream.next())?.data, '{"systems":[7],"addresses":[]}', 'what was told is not told again')
+  tell({ systems: [7], addresses: [] })
+  tell(undefined)
+  tell({ systems: [8], addresses: [] })
+  assert.equal((await stream.next())?.data, '{}')
+  tell({ systems: Array.from({ length: 500 }, (_, at) => at), addresses: [] })
+  assert.equal((await stream.next())?.data, '{}')
+  await stream.close()
 })

@@ -270,6 +270,28 @@ describe('S1: naming another machine’s MAC', () => {
     assert.equal(await get(`/profile/${m1}/`, { from: '127.0.0.1' }), '200 install')
   })
 
+  it('networks of one family trust nobody of the other', async () => {
+    const answer = async (from: string) => (await get(`/profile/${m1}/`, { from })).slice(0, 3)
+    const answers = async () => [
+      await answer('198.51.100.7'),
+      await answer('::ffff:198.51.100.7'),
+      await answer('2001:db8::7'),
+    ]
+    const network = (address: string, prefixLength: number, family: 'ipv4' | 'ipv6') => ({
+      address,
+      prefixLength,
+      family,
+    })
+    trusted = createTrustedNetworks([network('::', 0, 'ipv6')])
+    assert.deepEqual(await answers(), ['403', '403', '200'])
+    trusted = createTrustedNetworks([network('::ffff:0:0', 96, 'ipv6')])
+    assert.deepEqual(await answers(), ['403', '403', '403'])
+    trusted = createTrustedNetworks([network('0.0.0.0', 0, 'ipv4')])
+    assert.deepEqual(await answers(), ['200', '200', '403'])
+    trusted = createTrustedNetworks([network('0.0.0.0', 0, 'ipv4'), network('2001:db8::', 32, 'ipv6')])
+    assert.deepEqual(await answers(), ['200', '200', '200'])
+  })
+
   it('every spelling of the MAC is accepted; what is none is 400', async () => {
     for (const spelling of [
       '52-54-00-AB-CD-EF',

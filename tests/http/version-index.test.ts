@@ -56,7 +56,7 @@ async function assertSame(store: StateStore, index: VersionIndex): Promise<void>
 }
 
 const step = fc.record({
-  what: fc.constantFrom('run', 'run', 'run', 'again', 'waive', 'close', 'remove', 'suite', 'rename'),
+  what: fc.constantFrom('run', 'run', 'run', 'again', 'waive', 'unwaive', 'close', 'remove', 'suite', 'rename'),
   system: fc.integer({ min: 1, max: 3 }),
   test: fc.integer({ min: 1, max: 3 }),
   version: fc.constantFrom('v1', 'v2', 'v3'),
@@ -88,6 +88,7 @@ test('after any sequence of results, second uploads, waivers, removals and suite
         } else if (old !== undefined) {
           if (what === 'again') events.push(uploaded(old, verdict, version))
           else if (what === 'waive') events.push({ type: 'run.waived', run: old, why: 'known' })
+          else if (what === 'unwaive') events.push({ type: 'run.waived', run: old, why: null })
           else {
             events.push({ type: 'run.removed', run: old })
             runs.splice(runs.indexOf(old), 1)

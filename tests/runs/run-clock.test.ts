@@ -241,6 +241,51 @@ test('a machine that came for one run, and is silent while that runs, is no fail
   assert.deepEqual([retry?.attempt, retry?.state], [2, 'requested'])
 })
 
+test('infra is for the oldest requested run, also where a retry of another waits before it', async () => {
+  const [first, second] = [await request(), await request()]
+  await send(first)
+  now += minute
+  boot(mac)
+  await settle()
+  assert.deepEqual(standing(first), ['done', 'lost', 'rebooted'])
+  const [retry] = store.queries.requestedOf([1], 1)
+  assert.equal(retry?.attempt, 2, 'it is at the head, and was asked for when the machine had booted')
+  now += 21 * minute
+  await look()
+  assert.deepEqual([get(second).verdict, get(retry?.id ?? 0).state], ['infra', 'requested'])
+  boot(mac)
+  now += 21 * minute
+  await look()
+  const verdicts = store.queries.attemptsOf(second).map(({ verdict }) => verdict)
+  assert.deepEqual(
+    [get(retry?.id ?? 0).verdict, verdicts],
+    ['infra', ['infra', null]],
+    'the retry is older than that of the other',
+  )
+})
+
+test('a waiver is for the result that was looked at: another one counts again, the same does not', async () => {
+  const run = await request()
+  await send(run)
+  const result = async (text: string) => {
+    const upload = await parts.uploads.begin(run)
+    const sink = await upload.beginLog()
+    await sink.write(Buffer.from(text))
+    await at(() => upload.keep(person, sentBefore))
+  }
+  const waive = (why: string) => at(() => store.commit(person, (tx) => tx.emit({ type: 'run.waived', run, why })))
+  const marks = () => [get(run).verdict, get(run).waived, store.queries.getDetail(run).waived]
+  await result('E: fan\n')
+  await waive('the fan is known')
+  await result('I: once more\nE: fan\n')
+  assert.deepEqual(marks(), ['fail', true, 'the fan is known'])
+  await result('E: disk\n')
+  assert.deepEqual(marks(), ['fail', false, null])
+  await waive('the disk too')
+  await result('I: all is well\n')
+  assert.deepEqual(marks(), ['pass', false, null])
+})
+
 test('a kernel without a configuration of this server is a boot; modules of a loader are one boot with it', async () => {
   const run = await request()
   now += minute

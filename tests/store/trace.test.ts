@@ -9,7 +9,7 @@ import fc from 'fast-check'
 import { type Log, silentLog } from '../../src/log.ts'
 import { createBootLog, pauseMs, stepsPerBoot } from '../../src/store/boot-log.ts'
 import { bootsPerMachine, createBootTables, createTraceSchema } from '../../src/store/boot-tables.ts'
-import type { TraceStep } from '../../src/store/boot-timeline.ts'
+import type { BootsChanged, TraceStep } from '../../src/store/boot-timeline.ts'
 import { type Database, openDatabase } from '../../src/store/sqlite.ts'
 import { openTrace, type Trace } from '../../src/store/trace.ts'
 import { readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
@@ -268,12 +268,16 @@ test('a timeline of the version before is taken over, its boots without what dec
 test('whoever follows hears of boots that changed, and not of questions', async (t) => {
   const trace = start(t, makeFolder(t))
   let heard = 0
-  const stop = trace.onChange(() => {
+  let last: BootsChanged | undefined
+  const stop = trace.onChange((changed) => {
     heard += 1
+    last = changed
   })
   trace.step(step('pxelinux.0'))
+  trace.step(step('pxelinux.cfg/default', { mac: undefined, ip: '10.9.9.9', systemId: 7 }))
   await trace.boots({ limit: 1 })
   assert.equal(heard, 1)
+  assert.deepEqual(last, { systems: [7], addresses: [mac, '10.0.0.1', '10.9.9.9'] })
   await trace.boots({ limit: 1 })
   assert.equal(heard, 1, 'a page that reads boots does not call itself')
   stop()

@@ -5,7 +5,7 @@
  * the end (TAP 12) makes the cases before it count, where they are numbered from 1 and as many as it says. A result may hold
  * several documents, one after the other: each has to keep its own plan. Subtests are told by their indentation (TAP 14:
  * 4 blanks; KTAP: 2); their parent's own line comes after them, and fails by itself only where nothing below it did. Time
- * stamps of the kernel's log in front of KTAP lines are ignored. Memory is bounded: counts, `casesMax` names, a few levels.
+ * stamps and levels (`dmesg -r`: `<6>[    1.234567] `) of the kernel's log in front of KTAP lines are ignored. Memory is bounded: counts, `casesMax` names, a few levels.
  * Sources: testanything.org (versions 13, 14), Linux Documentation/dev-tools/ktap.rst, RUNS "Results".
  */
 import { type CaseCounts, casesMax, type ResultCase } from '../run.ts'
@@ -36,6 +36,11 @@ const failuresMax = 20
 const looked = 2048
 /** Longest time stamp in brackets. */
 const stampMax = 32
+/** Where a level, `<6>` to `<191>`, ends at last. */
+const levelMax = 4
+
+/** Level, time and processor or thread, as the kernel's log has them in front of a line. */
+const kernelPrefix = /^(?:<\d{1,3}>)?(?:\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? )?/
 
 /** A plan of more cases than this is one of so many. */
 const plannedMax = Number.MAX_SAFE_INTEGER
@@ -92,7 +97,7 @@ export function createTapReader(): TapReader {
   const line = (bytes: Uint8Array): void => {
     if (!couldBeTap(bytes, state.isOpen)) return
     const whole = decodeText(bytes.subarray(0, looked))
-    const text = bytes[0] === 0x5b ? whole.replace(/^\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? /, '') : whole
+    const text = bytes[0] === 0x5b || bytes[0] === 0x3c ? whole.replace(kernelPrefix, '') : whole
     const indent = /^ */.exec(text)?.[0].length ?? 0
     const body = text.slice(indent)
     if (state.yaml >= 0) {
@@ -295,6 +300,11 @@ const followers = ['ok', 'not ok', 'bail out!', '---', '...'].map(ascii)
 /** Cheap look at the bytes: most lines of a log are none. */
 function couldBeTap(bytes: Uint8Array, isOpen: boolean): boolean {
   let at = 0
+  if (bytes[0] === 0x3c) {
+    const end = bytes.indexOf(0x3e)
+    if (end < 0 || end > levelMax) return false
+    at = end + 1
+  }
   // One or two in brackets (time, processor), each with a blank behind it.
   while (bytes[at] === 0x5b) {
     const end = bytes.indexOf(0x5d, at)

@@ -5,7 +5,7 @@
 import type { Daemon } from '../../commands/daemon.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { createBootMachines, namingCommand, reasonOfBoot } from './boot-machine.ts'
-import { type BootView, dueInMs, readBoots } from './boots.ts'
+import { type BootView, bootAddresses, dueInMs, readBoots } from './boots.ts'
 import type { Frame } from './render.ts'
 import { formatBytes, formatDuration, plural } from './words.ts'
 
@@ -63,7 +63,10 @@ export async function viewBoot(
       place: 'boots',
       crumbs: [{ text: 'Boots', href: '/boots' }, { text: machine.name }],
       seq: daemon.store.seq,
-      boots: { dueMs: dueInMs([boot], nowMs) },
+      boots: {
+        dueMs: dueInMs([boot], nowMs),
+        of: [...(machine.id === undefined ? [] : [machine.id]), ...[boot, ...(others ?? [])].flatMap(bootAddresses)],
+      },
     },
   }
 }

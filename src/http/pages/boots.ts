@@ -63,6 +63,11 @@ export interface BootView {
   readonly more: string
 }
 
+/** By what a boot is told from others when one of its steps comes (`Frame.boots`). */
+export function bootAddresses({ mac, ip }: BootView): string[] {
+  return [mac, ip].filter((each) => each !== undefined)
+}
+
 /** Newest first; undefined if the trace gave no answer. */
 export async function readBoots(daemon: Daemon, query: BootQuery, nowMs: number): Promise<BootView[] | undefined> {
   return readBootRows(daemon, query, (row) => viewBoot(row, nowMs))

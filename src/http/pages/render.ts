@@ -60,8 +60,11 @@ export interface Frame {
   readonly query?: string
   /** Sequence number that the page shows: it refreshes itself when later records come; absent: it stays as it is. */
   readonly seq?: number
-  /** It shows boots, which are no records: it refreshes itself when some have changed, and in `dueMs` in any case. */
-  readonly boots?: { readonly dueMs: number | undefined }
+  /**
+   * It shows boots, which are no records: it refreshes itself when some have changed, and in `dueMs` in any case. `of`: only
+   * when they are of one of these systems (ids), MACs or IP addresses; absent: anybody's.
+   */
+  readonly boots?: { readonly dueMs: number | undefined; readonly of?: readonly (number | string)[] }
   /** Controls left out, larger, for a screen on the wall (`?wall`). */
   readonly wall?: boolean
 }
@@ -116,7 +119,7 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     login: access?.via === 'anonymous',
     logout: access?.via === 'session',
     seq: frame.seq,
-    boots: frame.boots !== undefined,
+    boots: frame.boots && (frame.boots.of ?? []).join(' '),
     due: frame.boots?.dueMs,
     now: Date.now(),
     wall: frame.wall ?? false,

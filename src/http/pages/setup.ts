@@ -127,7 +127,10 @@ function testRows({ tests, store }: Daemon): SetupRow[] {
     const about = suite && !('fault' in suite) ? plural(suite.length, 'test') : ''
     return { name, kind: 'suite', fault, machines: null, about, href: null }
   })
-  return [...ofTests, ...ofSuites]
+  const refused = tests
+    .refused()
+    .map(({ name, why }): SetupRow => ({ name, kind: 'test', fault: why, machines: null, about: '', href: null }))
+  return [...ofTests, ...refused, ...ofSuites]
 }
 
 /** Data of the template and what the layout needs. `local`: as in `bootPlaces`. */

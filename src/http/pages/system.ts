@@ -11,7 +11,7 @@ import type { Address } from '../../domain/address.ts'
 import { decideBoot } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import type { DecisionRow, SystemRow } from '../../store/store.ts'
-import { dueInMs, readBoots, seenBoot } from './boots.ts'
+import { bootAddresses, dueInMs, readBoots, seenBoot } from './boots.ts'
 import type { FormFault, RunSpan } from './changes.ts'
 import type { Frame } from './render.ts'
 import { type ListQuery, listedMax } from './run-selection.ts'
@@ -115,7 +115,10 @@ export async function viewSystem(
       place: 'machines',
       crumbs: [{ text: 'Machines', href: '/' }, { text: name }],
       seq,
-      boots: { dueMs: dueInMs(boots ?? [], nowMs) },
+      boots: {
+        dueMs: dueInMs(boots ?? [], nowMs),
+        of: [system.id, ...addresses.map(({ text }) => text), ...(boots ?? []).flatMap(bootAddresses)],
+      },
     },
   }
 }

@@ -208,6 +208,20 @@ test('KTAP: time stamps of the kernel are ignored', () => {
   assert.deepEqual(cases, { total: 2, pass: 1, fail: 0, skip: 1, todo: 0 })
 })
 
+test('KTAP: levels of the kernel as dmesg -r has them are ignored, with and without a time stamp', () => {
+  const raw = (level: number) =>
+    `<${level}>[    1.234567] KTAP version 1\n<${level}>[    1.2] 1..1\n<${level}>[    1.3][    T1]   KTAP version 1\n<${level}>[    1.4]   1..2\n<${level}>[    1.5]   ok 1 a\n<${level}>[    1.6]   not ok 2 b\n<${level}>[    1.7] not ok 1 suite\n`
+  for (const level of [6, 14, 191]) {
+    const { cases, caseList, verdict } = read(raw(level))
+    assert.deepEqual(cases, { total: 2, pass: 1, fail: 1, skip: 0, todo: 0 })
+    assert.deepEqual([verdict, caseList[0]?.name], ['fail', 'suite > b'])
+  }
+  assert.equal(read('<6>TAP version 13\n<6>1..1\n<6>not ok 1\n').verdict, 'fail')
+  for (const other of ['<6', '<>', '<b>', '<6666>', '<6> <6>', '< 6>']) {
+    assert.equal(read(`${other}TAP version 13\n${other}1..1\n${other}not ok 1\n`).verdict, 'pass', other)
+  }
+})
+
 test('YAML blocks hold no cases; an escaped # is no directive', () => {
   const summary = read(
     'TAP version 14\n1..2\nnot ok 1 - a \\# SKIP\n  ---\n  message: ok 9\n  ok 7 - trap\n  ...\nok 2\n',
