@@ -20,6 +20,7 @@ import {
   refuseFile,
   refuseName,
 } from '../tftp/jail.ts'
+import { HOT_CHUNK_BYTES, type HotFile, HotFiles, type ReadPart } from './hot-files.ts'
 
 const openFd = promisify(open)
 const closeFd = promisify(close)
@@ -48,11 +49,11 @@ export interface FileReader {
   /** Bytes `start` to before `end`, in chunks; fails if the file has become shorter. */
   chunks(fd: number, start: number, end: number): AsyncGenerator<Uint8Array<ArrayBuffer>>
   /**
-   * As `chunks`, into a response whose header is out; ends it, or cuts it where the file has become shorter. `onSent`: how
-   * many bytes the kernel has taken so far, told once for each chunk.
+   * As `chunks`, into a response whose header is out; ends it, or cuts it where the file has become shorter. A file that is
+   * fetched again and again is sent from memory. `onSent`: how many bytes the kernel has taken so far, told for each chunk.
    */
   send(
-    fd: number,
+    file: OpenedFile,
     start: number,
     end: number,
     outgoing: ServerResponse,
@@ -65,6 +66,7 @@ export function createFileReader(callsMax = downloadCallsMax): FileReader {
   const waiting: (() => void)[] = []
   let calls = 0
   let transfers = 0
+  const hotFiles = new HotFiles()
 
   async function limited<R>(call: () => Promise<R>): Promise<R> {
     if (calls >= callsMax) {
@@ -102,18 +104,15 @@ export function createFileReader(callsMax = downloadCallsMax): FileReader {
         yield buffer
       }
     },
-    async send(fd, start, end, outgoing, onSent) {
+    async send(file, start, end, outgoing, onSent) {
       transfers += 1
       const gone = new Promise<void>((resolve) => outgoing.once('close', resolve))
+      const { hot, end: letGo } = hotFiles.use(file)
+      const next = hot ? keptChunks(hot, file.fd, end) : freshChunks(file.fd, start, end)
       try {
-        const size = Math.min(chunkBytes(), end - start)
-        // One chunk is filled while the kernel takes the other.
-        const buffers = [Buffer.allocUnsafeSlow(size), end - start > size ? Buffer.allocUnsafeSlow(size) : undefined]
         let written: Promise<void> = Promise.resolve()
-        let turn = 0
-        for (let at = start; at < end && !outgoing.destroyed; turn += 1) {
-          const chunk = (buffers[turn % 2] ?? Buffer.allocUnsafeSlow(size)).subarray(0, Math.min(size, end - at))
-          await fill(fd, chunk, at)
+        for (let at = start; at < end && !outgoing.destroyed; ) {
+          const chunk = await next(at)
           await written
           if (!outgoing.destroyed) onSent?.(at - start)
           at += chunk.length
@@ -128,15 +127,48 @@ export function createFileReader(callsMax = downloadCallsMax): FileReader {
         outgoing.destroy()
         throw error
       } finally {
+        letGo()
         transfers -= 1
       }
     },
   }
+
+  /** Chunks that are read for one download; one is filled while the kernel takes the other. */
+  function freshChunks(fd: number, start: number, end: number): NextChunk {
+    const size = Math.min(chunkBytes(), end - start)
+    const buffers = [Buffer.allocUnsafeSlow(size), end - start > size ? Buffer.allocUnsafeSlow(size) : undefined]
+    let turn = 0
+    return async (at) => {
+      const chunk = (buffers[turn++ % 2] ?? Buffer.allocUnsafeSlow(size)).subarray(0, Math.min(size, end - at))
+      await fill(fd, chunk, at)
+      return chunk
+    }
+  }
+
+  /** Chunks of a file in memory, read where they are not there yet. */
+  function keptChunks(hot: HotFile, fd: number, end: number): NextChunk {
+    const read: ReadPart = async (at, length) => {
+      const chunk = Buffer.allocUnsafeSlow(length)
+      await fill(fd, chunk, at)
+      return chunk
+    }
+    return async (at) => {
+      const chunk = await hot.chunk(at, read)
+      const from = at % HOT_CHUNK_BYTES
+      return chunk.subarray(from, Math.min(chunk.length, from + end - at))
+    }
+  }
 }
 
-/** Resolves when the kernel has it all; also when the connection broke, which `destroyed` then says. */
+/** The bytes from `at` on, at least one; not changed until the next but one is asked for. */
+type NextChunk = (at: number) => Promise<Buffer>
+
+/**
+ * Resolves a turn of the event loop after the kernel has it all; also when the connection broke, which `destroyed` then
+ * says. Without that turn a client that takes everything at once would have a file from memory whole, and all others wait.
+ */
 function write(outgoing: ServerResponse, chunk: Uint8Array): Promise<void> {
-  return new Promise((resolve) => outgoing.write(chunk, () => resolve()))
+  return new Promise((resolve) => outgoing.write(chunk, () => setImmediate(resolve)))
 }
 
 /** The steps of the jail, each off the main loop. */

@@ -120,7 +120,7 @@ export function mountBootFiles(app: HttpApp, options: BootFileOptions): void {
       const { outgoing } = c.env
       if (outgoing) {
         outgoing.writeHead(part.status, headers)
-        await reader.send(file.fd, part.start, part.end, outgoing, (bytes) => {
+        await reader.send(file, part.start, part.end, outgoing, (bytes) => {
           sentBytes = bytes
         })
         end(sentBytes === part.end - part.start ? { ...ended, sentBytes } : { ...ended, outcome: 'aborted', sentBytes })

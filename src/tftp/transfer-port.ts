@@ -11,6 +11,7 @@ import { type Client, type ClientKey, clientKey } from './client.ts'
 import type { Line, Running } from './engine.ts'
 import { Outbox } from './outbox.ts'
 import { errorCodes, formatError, opcodes } from './packet.ts'
+import { QuickSender } from './quick-sender.ts'
 import { bindFreePort, openSocket, type PortRange, widenBuffers } from './sockets.ts'
 
 const strangerError = formatError(errorCodes.unknownTid, 'unknown transfer ID')
@@ -104,6 +105,7 @@ class ConnectedLine implements Line {
   readonly #port: TransferPort
   readonly #socket: Socket
   readonly #client: Client
+  readonly #sender: QuickSender | undefined
   #open = true
 
   constructor(port: TransferPort, socket: Socket, client: Client) {
@@ -112,6 +114,7 @@ class ConnectedLine implements Line {
     port.connected = true
     widenBuffers(socket)
     this.#client = client
+    this.#sender = QuickSender.of(socket)
   }
 
   attach(running: Running): void {
@@ -131,7 +134,9 @@ class ConnectedLine implements Line {
   }
 
   send(packet: Buffer): void {
-    if (this.#open) this.#socket.send(packet)
+    if (!this.#open) return
+    if (this.#sender) this.#sender.send(packet)
+    else this.#socket.send(packet)
   }
 
   queued(): boolean {

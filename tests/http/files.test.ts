@@ -300,6 +300,60 @@ describe('transfers', () => {
   })
 })
 
+describe('a file that is fetched again and again', () => {
+  const path = '/boot/debian/vmlinuz'
+
+  it('is the same from memory: whole, in any part, and as it is now once it has changed', async () => {
+    await fetched(path)
+    for (let i = 0; i < 2; i++) assert.equal(hash((await fetched(path)).bytes), hash(kernel))
+    const MiB = 1024 * 1024
+    for (const [first, last] of [
+      [0, 0],
+      [MiB - 1, MiB],
+      [5, 2 * MiB + 5],
+      [3 * MiB, kernel.length - 1],
+      [kernel.length - 1, kernel.length - 1],
+    ] as const) {
+      const { status, bytes } = await fetched(path, { headers: { range: `bytes=${first}-${last}` } })
+      assert.equal(status, 206)
+      assert.deepEqual(bytes, kernel.subarray(first, last + 1))
+    }
+    const changed = randomBytes(kernel.length)
+    writeFileSync(join(root, 'debian/vmlinuz'), changed)
+    const past = new Date(Date.now() - 3600_000)
+    utimesSync(join(root, 'debian/vmlinuz'), past, past)
+    for (let i = 0; i < 3; i++) assert.equal(hash((await fetched(path)).bytes), hash(changed))
+    await until(() => openFiles().length === 0)
+  })
+
+  it('is whole for everybody where one of those who fetch it goes away', async () => {
+    await fetched(path)
+    const others = Array.from({ length: 8 }, () => fetched(path))
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(`${base}${path}`, { agent: false }, resolve).on('error', reject)
+    })
+    response.once('data', () => response.destroy())
+    for (const { bytes } of await Promise.all(others)) assert.equal(hash(bytes), hash(kernel))
+    assert.equal(hash((await fetched(path)).bytes), hash(kernel))
+    await until(() => openFiles().length === 0)
+  })
+
+  it('breaks the connection too where it becomes shorter', async () => {
+    truncateSync(join(root, 'debian/vmlinuz'), 64 * 1024 * 1024)
+    const past = new Date(Date.now() - 3600_000)
+    utimesSync(join(root, 'debian/vmlinuz'), past, past)
+    await fetched(path, { headers: { range: 'bytes=0-9' } })
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(`${base}${path}`, { agent: false }, resolve).on('error', reject)
+    })
+    truncateSync(join(root, 'debian/vmlinuz'), 1024)
+    const failed = new Promise((resolve) => response.once('error', resolve))
+    response.resume()
+    assert.match(String(await failed), /aborted/)
+    await until(() => openFiles().length === 0)
+  })
+})
+
 describe('a download is recorded once, when it is over', () => {
   /** The records, without what differs from run to run. */
   async function recorded(count: number) {
