@@ -65,7 +65,7 @@ export const explain = defineCommand({
     'A machine that no system has is asked about by its MAC or IPv4 address; a range or pattern means all of its systems.',
   ],
   usage: 'pxemngr explain <system name|MAC|IPV4> [--loader LOADER] [--wrong]',
-  positionals: [{ key: 'name', usage: '<system name|MAC|IPV4>', required: true, complete: 'system' }],
+  positionals: [{ key: 'name', usage: '<system name|MAC|IPV4>', required: true, complete: ['system'] }],
   options: [
     {
       name: 'loader',
