@@ -51,14 +51,31 @@ export function createPrinter(io: Io): Printer {
       gathered += `${text}\n`
       if (gathered.length >= gatheredMax) flush()
     },
+    rows(heads, rows) {
+      if (!output.terminal) for (const row of rows) output.line(row.join('\t').trimEnd())
+      else if (rows.length > 0) {
+        const [head = '', ...lines] = formatTable([heads, ...rows])
+        output.line(output.color ? `\u001b[1m${head}\u001b[0m` : head)
+        for (const line of lines) output.line(line.trimEnd())
+      }
+    },
     note(text) {
       flush()
       writeWords(io, text)
     },
   }
+  const safe = (text: string): string => showSigns(text, lineControls)
   return {
     ...output,
-    plain: { ...output, line: (text) => output.line(showSigns(text, lineControls)) },
+    plain: {
+      ...output,
+      line: (text) => output.line(safe(text)),
+      rows: (heads, rows) =>
+        output.rows(
+          heads,
+          rows.map((row) => row.map(safe)),
+        ),
+    },
     bytes(piece) {
       flush()
       write(decoder ? showSigns(decoder.decode(piece, { stream: true }), textControls) : piece)

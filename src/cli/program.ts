@@ -16,6 +16,7 @@ import {
 import { commands } from '../commands/index.ts'
 import { localForms } from '../commands/local.ts'
 import { Refusal, type RefusalKind, refusalKinds } from '../domain/errors.ts'
+import { findNearest } from '../domain/nearest.ts'
 import { mainUsage, parseArguments, type Typed, UsageError, usageOf } from './arguments.ts'
 import { callDaemon } from './client.ts'
 import { followLines } from './follow.ts'
@@ -106,7 +107,14 @@ async function runLocalForm(form: Form, typed: Typed, io: Io, out: Printer): Pro
     const asked = forms.find((each) => each.name === name)
     // `help token` explains all that begins with it.
     const several = asked ? [asked] : forms.filter((each) => each.name.startsWith(`${name} `))
-    if (several.length === 0) throw new Refusal('usage', `there is no command ${oneLine(name)}: see pxemngr help`)
+    if (several.length === 0) {
+      const nearest = findNearest(
+        name,
+        forms.map((each) => each.name),
+      )
+      const next = nearest === undefined ? 'see pxemngr help' : `did you mean ${nearest}?`
+      throw new Refusal('usage', `there is no command ${oneLine(name)}: ${next}`)
+    }
     for (const [index, each] of several.entries()) {
       if (index > 0) out.line('')
       await printHelp(each, out)
@@ -224,6 +232,8 @@ async function refuse(refusal: Refusal, argv: readonly string[], io: Io, out: Pr
         for (const line of formatCommandList(forms, out.terminal)) out.line(line)
       }
     } else writeWords(io, refusal.message)
+    // One line is the contract of scripts; a person is told more.
+    if (refusal.hint !== undefined && out.terminal) writeWords(io, refusal.hint)
     if (json) out.line(formatJson(refusal.toProblem(), out.terminal))
     out.flush()
   } catch (error) {

@@ -64,10 +64,12 @@ export function parseJson(text: string): Record<string, unknown> {
 export async function readRefusal(answer: Answer): Promise<Refusal> {
   const plain = new Refusal('unavailable', `the daemon answered ${answer.status} ${oneLine(answer.reason)}`.trim())
   if (answer.contentType !== 'application/problem+json') return plain
-  const { detail, code } = parseJson(await readAll(answer.body))
+  const { detail, code, hint } = parseJson(await readAll(answer.body))
   if (typeof detail !== 'string') return plain
   const known = typeof code === 'string' && Object.hasOwn(refusalKinds, code)
-  return new Refusal(known ? (code as RefusalKind) : kindOf(answer.status), detail)
+  return new Refusal(known ? (code as RefusalKind) : kindOf(answer.status), detail, {
+    hint: typeof hint === 'string' ? hint : undefined,
+  })
 }
 
 /** For a code that only a later version knows. */

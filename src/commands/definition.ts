@@ -59,6 +59,8 @@ export interface Output {
   readonly terminal: boolean
   readonly color: boolean
   line(text: string): void
+  /** A table: in a pipe a line a row, cells parted by tabs, without heads; for a terminal in columns under their heads. */
+  rows(heads: readonly string[], rows: readonly (readonly string[])[]): void
   note(text: string): void
 }
 

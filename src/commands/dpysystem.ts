@@ -52,6 +52,7 @@ export const dpysystem = defineCommand({
       if (full) printSystem(system, out)
       else out.line(system.name)
     }
+    if (result.systems.length === 0 && out.terminal) out.note('no system yet: pxemngr addsystem NAME MAC')
   },
 })
 

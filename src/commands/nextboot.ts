@@ -7,6 +7,7 @@
 import * as v from 'valibot'
 import { Refusal } from '../domain/errors.ts'
 import { defaultSystem, nameFault } from '../domain/name.ts'
+import { hintFor } from '../domain/nearest.ts'
 import type { Transaction } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 import { defineCommand } from './definition.ts'
@@ -56,7 +57,9 @@ function defaultId(tx: Transaction): number {
  * Refuses what may be no profile, what nobody registered, or whose file is gone; registers a file that appeared just now.
  */
 async function checkProfile(daemon: Daemon, profile: string): Promise<void> {
-  const undefinedProfile = new Refusal('not-found', `Boot name ${profile} not defined`)
+  const undefinedProfile = new Refusal('not-found', `Boot name ${profile} not defined`, {
+    hint: hintFor(profile, daemon.profiles.names(), 'pxemngr profiles'),
+  })
   if (nameFault(profile)) throw undefinedProfile
   const refusal = daemon.profiles.refusal(profile)
   if (refusal) throw new Refusal('refused', refusal)

@@ -11,7 +11,7 @@ import type { Queries } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 import { defineCommand } from './definition.ts'
 import {
-  printRun,
+  printRuns,
   type RunView,
   runState,
   runsView,
@@ -96,7 +96,8 @@ export const results = defineCommand({
     return { runs: await findRuns(daemon, wanted) }
   },
   print(result, out) {
-    for (const run of result.runs) printRun(run, out)
+    printRuns(result.runs, out)
+    if (result.runs.length === 0 && out.terminal) out.note('no run fits: pxemngr nexttest NAME TEST asks for one')
   },
 })
 

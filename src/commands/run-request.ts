@@ -6,6 +6,7 @@
  */
 import { Refusal } from '../domain/errors.ts'
 import { nameFault } from '../domain/name.ts'
+import { hintFor } from '../domain/nearest.ts'
 import { suiteMark, tagMark } from '../domain/selector.ts'
 import type { Transaction } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
@@ -55,7 +56,10 @@ function getSuite(daemon: Daemon, name: string): readonly { readonly name: strin
 export function checkTest(daemon: Daemon, test: string): void {
   const known = nameFault(test) === undefined && daemon.store.queries.findTest(test) !== undefined
   const present = daemon.tests.names().includes(test)
-  if (!known && !present) throw new Refusal('not-found', `Test name ${test} not defined`)
+  if (!known && !present) {
+    const hint = hintFor(test, daemon.tests.names(), 'pxemngr dpytest -l')
+    throw new Refusal('not-found', `Test name ${test} not defined`, { hint })
+  }
   if (!present) {
     throw new Refusal('refused', `Test name ${test} has no file ${test}.test any more: put it back, or choose another`)
   }

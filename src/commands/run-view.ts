@@ -132,23 +132,24 @@ export function standingOf(run: Pick<RunView, 'verdict' | 'state'>): string {
   return run.verdict ?? run.state ?? 'missing'
 }
 
-/** A run in a line: columns of a pipe are parted by tabs and keep their places. */
-export function printRun(run: RunView, out: Output): void {
-  const marks = [run.late && 'late', run.flaky && 'flaky', run.waived && 'waived'].filter((mark) => mark !== false)
-  const standing = standingOf(run)
-  const glyph =
-    out.terminal && run.verdict !== null && run.verdict !== 'missing' ? `${verdicts[run.verdict].glyph} ` : ''
-  out.line(
-    [
-      run.id === null ? '-' : String(run.id),
-      `${glyph}${standing}`,
-      run.system,
-      run.test,
-      run.version ?? '-',
-      run.done ?? run.sent ?? run.requested ?? '-',
-      [...marks, run.reason ?? ''].filter((word) => word !== '').join(' '),
-    ]
-      .join('\t')
-      .trimEnd(),
+/** A run a row: columns of a pipe keep their places and their full times. */
+export function printRuns(runs: readonly RunView[], out: Output): void {
+  const heads = ['RUN', 'VERDICT', 'SYSTEM', 'TEST', 'VERSION', 'WHEN (UTC)', 'WHY']
+  out.rows(
+    heads,
+    runs.map((run) => {
+      const marks = [run.late && 'late', run.flaky && 'flaky', run.waived && 'waived'].filter((mark) => mark !== false)
+      const glyph = run.verdict !== null && run.verdict !== 'missing' ? `${verdicts[run.verdict].glyph} ` : '  '
+      const when = run.done ?? run.sent ?? run.requested ?? '-'
+      return [
+        run.id === null ? '-' : String(run.id),
+        `${out.terminal ? glyph : ''}${standingOf(run)}`,
+        run.system,
+        run.test,
+        run.version ?? '-',
+        out.terminal ? when.slice(0, 19).replace('T', ' ') : when,
+        [...marks, run.reason ?? ''].filter((word) => word !== '').join(' '),
+      ]
+    }),
   )
 }

@@ -24,7 +24,7 @@ export function findSystems(queries: Queries, text: string): SystemRow[] {
   if (owners.length > 0) return owners
   const mac = queries.lastMacOf(address)
   const booted = mac ? queries.systemsWith(mac) : []
-  if (booted.length === 0) throw notDefined(text)
+  if (booted.length === 0) throw notDefined(queries, text)
   return booted
 }
 

@@ -104,9 +104,11 @@ export const tokenList = defineCommand({
     }
   },
   print(result, out) {
-    for (const token of result.tokens) {
-      out.line([token.name, token.role, token.expires ?? 'never', token.state].join('\t'))
-    }
+    out.rows(
+      ['TOKEN', 'ROLE', 'EXPIRES', 'STATE'],
+      result.tokens.map(({ name, role, expires, state }) => [name, role, expires ?? 'never', state]),
+    )
+    if (result.tokens.length === 0 && out.terminal) out.note('no token: pxemngr token add NAME makes one')
   },
 })
 

@@ -31,5 +31,6 @@ export const versions = defineCommand({
   }),
   print(result, out) {
     for (const { name } of result.versions) out.line(name)
+    if (result.versions.length === 0 && out.terminal) out.note('no result has named a version yet (a line `V: 4.2`)')
   },
 })

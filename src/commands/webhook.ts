@@ -103,7 +103,11 @@ export const webhookList = defineCommand({
     })),
   }),
   print({ webhooks }, out) {
-    for (const webhook of webhooks) out.line([webhook.id, webhook.on.join(','), webhook.url].join('\t'))
+    out.rows(
+      ['WEBHOOK', 'ON', 'URL'],
+      webhooks.map(({ id, on, url }) => [String(id), on.join(','), url]),
+    )
+    if (webhooks.length === 0 && out.terminal) out.note('no webhook: pxemngr webhook add URL --on EVENT makes one')
   },
 })
 

@@ -31,6 +31,8 @@ export interface Problem {
   status: number
   detail: string
   code: RefusalKind
+  /** What to do next, for people; absent: the detail says it all. */
+  hint?: string
 }
 
 const titles: Record<RefusalKind, string> = {
@@ -50,11 +52,14 @@ const titles: Record<RefusalKind, string> = {
 /** An expected refusal. `message` is one line for people: what was asked, the value, what is allowed, what to type next. */
 export class Refusal extends Error {
   readonly kind: RefusalKind
+  /** A further line for people at a terminal, where the first one is literal since 0.8: what was probably meant. */
+  readonly hint: string | undefined
 
-  constructor(kind: RefusalKind, message: string, options?: ErrorOptions) {
+  constructor(kind: RefusalKind, message: string, options: ErrorOptions & { readonly hint?: string | undefined } = {}) {
     super(message, options)
     this.name = 'Refusal'
     this.kind = kind
+    this.hint = options.hint
   }
 
   get exit(): number {
@@ -78,6 +83,7 @@ export class Refusal extends Error {
       status: this.status,
       detail: this.message,
       code: this.kind,
+      ...(this.hint === undefined ? {} : { hint: this.hint }),
     }
   }
 }

@@ -13,6 +13,7 @@ export function findNearest(typed: string, names: readonly string[]): string | u
   let best: string | undefined
   let bestEdits = Math.min(editsMax, Math.floor(typed.length / 2)) + 1
   for (const name of names) {
+    if (Math.abs(name.length - typed.length) >= bestEdits) continue
     const edits = countEdits(typed, name)
     if (edits < bestEdits) {
       best = name
@@ -20,6 +21,20 @@ export function findNearest(typed: string, names: readonly string[]): string | u
     }
   }
   return best ?? names.find((name) => typed.length > 2 && name.startsWith(typed))
+}
+
+/** Names that are listed rather than left to be looked up. */
+const listedMax = 8
+
+/**
+ * For a name that is not there: which was probably meant; else all there are, if they are few; else `see`, where to look
+ * them up. undefined where there is nothing to say.
+ */
+export function hintFor(typed: string, names: readonly string[], see: string): string | undefined {
+  const nearest = findNearest(typed, names)
+  if (nearest !== undefined) return `did you mean ${nearest}?`
+  if (names.length === 0) return undefined
+  return names.length <= listedMax ? `there is: ${names.join(', ')}` : `see ${see}`
 }
 
 /** Optimal string alignment distance, row by row. */

@@ -136,13 +136,14 @@ function problemSchema(): Json {
   const kinds = (Object.keys(refusalKinds) as RefusalKind[]).filter((kind) => refusalKinds[kind].http !== null)
   return {
     type: 'object',
-    description: 'RFC 9457. `detail` is the line that the command line prints.',
+    description: 'RFC 9457. `detail` is the line that the command line prints, `hint` what a terminal shows beneath.',
     required: ['type', 'title', 'status', 'detail', 'code'],
     properties: {
       type: { type: 'string' },
       title: { type: 'string' },
       status: { type: 'integer' },
       detail: { type: 'string' },
+      hint: { type: 'string' },
       code: { enum: [...kinds, 'unsupported-media-type', 'method-not-allowed', 'internal'] },
     },
   }

@@ -18,7 +18,7 @@ import { formNames, parseSpan, submitForm } from './pages/changes.ts'
 import { formatOf, machinesCsv, machinesJson } from './pages/export.ts'
 import { createMachineIndex, type MachineIndex } from './pages/machine-index.ts'
 import { findMachines, lastBoots, type MachinesQuery, parseMachinesQuery, viewMachines } from './pages/machines.ts'
-import { type Frame, iconUrl, type PageName, renderFragment, renderPage } from './pages/render.ts'
+import { type Frame, iconUrl, loginUrl, type PageName, renderFragment, renderPage } from './pages/render.ts'
 import { parseListQuery } from './pages/run-selection.ts'
 import { findStatic } from './pages/static.ts'
 import { type SystemOptions, viewSystem } from './pages/system.ts'
@@ -102,7 +102,7 @@ const overviews: ReadonlySet<PageName> = new Set(['boots', 'runs', 'versions'])
 /** The page, or with `?fragment` the inside of `<main>` alone, by which an open page refreshes itself. */
 function show(c: HttpContext, name: PageName, data: object, frame: Frame, status = 200): Response {
   const wall = overviews.has(name) && c.req.query('wall') !== undefined
-  const shown = { ...frame, wall: wall || frame.wall === true, access: c.get('access') }
+  const shown = { ...frame, wall: wall || frame.wall === true, access: c.get('access'), path: pathOf(c) }
   if (c.req.query('fragment') === undefined) return htmlResponse(renderPage(name, data, shown), status)
   const tab = {
     'x-page-title': encodeURIComponent(frame.title),
@@ -153,7 +153,25 @@ export function problemPage(c: HttpContext, problem: HttpProblem): Response | un
     title: `✕ ${problem.title}`,
     state: 'fail',
     crumbs: [{ text: problem.title }],
-    ...(access ? { access } : {}),
+    ...(access ? { access, path: pathOf(c) } : {}),
   }
-  return htmlResponse(renderPage('problem', problem, frame), problem.status)
+  const reads = isAtLeast(access?.role ?? null, 'viewer')
+  const elsewhere = [
+    ...(problem.status === 401 ? [{ text: 'Log in', href: loginUrl(cameFrom(c)) }] : []),
+    ...(reads ? [{ text: 'All machines', href: '/' }, ...(problem.status === 404 ? [search] : [])] : []),
+  ]
+  return htmlResponse(renderPage('problem', { ...problem, elsewhere }, frame), problem.status)
+}
+
+const search = { text: 'Search', href: '/search' }
+
+/** What was asked for, as a link of this server. */
+function pathOf(c: HttpContext): string {
+  const { pathname, search: query } = new URL(c.req.url)
+  return `${pathname}${query}`
+}
+
+/** The page that was asked for, or the one whose form was sent: its URL is that of the form without its last part. */
+function cameFrom(c: HttpContext): string {
+  return c.req.method === 'GET' ? pathOf(c) : new URL('.', c.req.url.replace(/\/$/, '')).pathname
 }

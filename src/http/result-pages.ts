@@ -114,7 +114,7 @@ export function mountResultPages(
       c,
       'queue',
       (query) => tableOfQueue(daemon, query),
-      (query) => viewQueue(daemon, query, nowMs()),
+      (query) => viewQueue(daemon, query, c.get('local'), nowMs()),
     ),
   )
   app.get('/search', (c) =>

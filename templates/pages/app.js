@@ -2,8 +2,8 @@
  * What the pages gain where a browser runs scripts; all of them work without it.
  *
  * Live: the event stream says that something changed; the page then fetches itself and swaps the parts (`data-live`) whose
- * text differs, in place. Nothing is inserted or moved: rows that came or went are announced by a bar to click. Keys: see
- * the list in `keys`. Copy: a click on what has `data-copy`. Ages of `<time>` go on counting.
+ * text differs, in place. Nothing is inserted or moved: rows that came or went are announced by a bar to click. Filters
+ * (`data-filter`) act while one types. Keys: see the list in `keys`. Copy: a click on what has `data-copy`. Ages of `<time>` go on counting.
  */
 'use strict'
 ;(() => {
@@ -14,6 +14,8 @@
   /** Ages are brought up to date this often. */
   const ageMs = 10_000
   const copiedMs = 1_200
+  /** A filter acts when nothing has been typed for this long. */
+  const typingMs = 200
 
   const main = document.getElementById('main')
   const bar = document.getElementById('live')
@@ -57,14 +59,15 @@
       // A log is not fetched again and again: its lines come by its own stream.
       if (!whole && logOf()) url.searchParams.set('log', 'off')
       if (whole && !url.searchParams.has('from')) url.searchParams.set('from', 'end')
+      const asked = location.href
       const answer = await fetch(url, { headers: { accept: 'text/html' }, cache: 'no-store' })
-      if (answer.ok) {
-        const text = await answer.text()
+      const text = await answer.text()
+      // A filter was typed meanwhile: what came is another list.
+      if (location.href !== asked) again = true
+      else if (answer.ok) {
         if (whole) ended = false
-        const icon = answer.headers.get('x-page-icon')
-        if (icon) document.querySelector('link[rel="icon"]').href = icon
-        expect(answer.headers.get('x-page-due'))
-        swap(text, answer.headers.get('x-page-title'), whole ? ['live', 'end'] : ['live'])
+        entitle(answer)
+        swap(text, whole ? ['live', 'end'] : ['live'])
       }
     } catch {
       // The server is away: the event stream comes back by itself, and the page is fetched then.
@@ -90,7 +93,16 @@
     if (ms) due = setTimeout(gather, Number(ms))
   }
 
-  const swap = (html, title, kinds) => {
+  /** Takes the name of the page as the tab shows it. */
+  const entitle = (answer) => {
+    const title = answer.headers.get('x-page-title')
+    if (title) document.title = `${decodeURIComponent(title)} · pxemngr`
+    const icon = answer.headers.get('x-page-icon')
+    if (icon) document.querySelector('link[rel="icon"]').href = icon
+    expect(answer.headers.get('x-page-due'))
+  }
+
+  const swap = (html, kinds) => {
     const fresh = new DOMParser().parseFromString(`<main>${html}</main>`, 'text/html')
     const now = parts(main, kinds)
     const then = parts(fresh, kinds)
@@ -115,7 +127,6 @@
       void part.offsetWidth
       part.classList.add('fresh')
     }
-    if (title) document.title = `${decodeURIComponent(title)} · pxemngr`
     announce(rowsOf(now), rowsOf(then))
   }
 
@@ -187,6 +198,103 @@
       if (event.persisted) follow()
     })
   }
+
+  // Filters: while one types the list is fetched anew and the URL goes with it; the field itself stays where it is
+
+  /** The page that the form asks for. `words`: this page with other words; else what the fields say, empty ones left out. */
+  const urlOfFilter = (form) => {
+    const url = new URL(form.dataset.filter === 'words' ? location.href : form.action)
+    const fields = [...new FormData(form)].filter(([name]) => form.dataset.filter !== 'words' || name === 'q')
+    if (form.dataset.filter !== 'words') url.search = ''
+    url.searchParams.delete('page')
+    for (const [name, value] of fields) {
+      if (value === '') url.searchParams.delete(name)
+      else url.searchParams.set(name, value)
+    }
+    url.hash = location.hash
+    return url
+  }
+  /** Whether the form filters this page; the field above leads to another one from most pages. */
+  const filtersHere = (form) => main.contains(form) || new URL(form.action).pathname === location.pathname
+  /** Puts `next` in the place of `now`, around the form that is being typed in: it stays the same element. */
+  const replaceAround = (now, next, form) => {
+    const field = form.querySelector('[id]').id
+    const kept = [...now.children].find((child) => child.contains(form))
+    const like = [...next.children].find((child) => child.querySelector(`[id="${field}"]`))
+    if (!kept || !like) {
+      now.replaceChildren(...next.childNodes)
+      return
+    }
+    while (kept.previousSibling) kept.previousSibling.remove()
+    while (kept.nextSibling) kept.nextSibling.remove()
+    while (like.previousSibling) now.prepend(like.previousSibling)
+    while (like.nextSibling) now.append(like.nextSibling)
+    if (kept !== form) replaceAround(kept, like, form)
+    else {
+      // Its links lead to other views of what is listed now.
+      for (const link of kept.querySelectorAll(':scope > a')) link.remove()
+      kept.append(...like.querySelectorAll(':scope > a'))
+    }
+  }
+  /** What else has been typed or opened on the page. */
+  const keepTyped = () => {
+    const typed = [...main.querySelectorAll('input[id], select[id]')].map(({ id, value }) => [id, value])
+    const opened = [...main.querySelectorAll('details')].map(({ open }) => open)
+    return () => {
+      for (const [id, value] of typed) {
+        const field = document.getElementById(id)
+        if (field && field.value !== value) field.value = value
+      }
+      const details = [...main.querySelectorAll('details')]
+      if (details.length === opened.length) for (const [at, open] of opened.entries()) details[at].open = open
+    }
+  }
+  const said = document.createElement('div')
+  said.className = 'hidden'
+  said.setAttribute('role', 'status')
+  document.body.append(said)
+  let filtering
+  let filterFetch
+  const filter = async (form) => {
+    const url = urlOfFilter(form)
+    if (url.href === location.href) return
+    filterFetch?.abort()
+    filterFetch = new AbortController()
+    const { signal } = filterFetch
+    const asked = new URL(url)
+    asked.hash = ''
+    asked.searchParams.set('fragment', '')
+    try {
+      const answer = await fetch(asked, { headers: { accept: 'text/html' }, cache: 'no-store', signal })
+      const text = await answer.text()
+      if (!answer.ok || signal.aborted) return
+      history.replaceState(history.state, '', url)
+      const fresh = new DOMParser().parseFromString(`<main>${text}</main>`, 'text/html').querySelector('main')
+      const restore = keepTyped()
+      const top = form.getBoundingClientRect().top
+      replaceAround(main, fresh, form)
+      restore()
+      if (main.contains(form)) scrollBy(0, form.getBoundingClientRect().top - top)
+      bar.replaceChildren()
+      entitle(answer)
+      const count = main.querySelectorAll('[data-rows] tbody tr:not(.group), .grid tbody tr:not(.group)').length
+      said.textContent = count === 1 ? '1 row' : `${count} rows`
+    } catch {
+      // Typed on, or the server is away: Enter asks as without scripts.
+    }
+  }
+  const filterSoon = ({ target, type }) => {
+    const form = target.form
+    if (form?.dataset.filter === undefined || !filtersHere(form)) return
+    if (type === 'change' && (form.dataset.filter === 'words' || !target.matches('select'))) return
+    clearTimeout(filtering)
+    filtering = setTimeout(() => filter(form), type === 'input' && target.matches('input') ? typingMs : 0)
+  }
+  document.addEventListener('input', (event) => {
+    if (event.target.matches('input[name="q"]') && !event.isComposing) filterSoon(event)
+  })
+  document.addEventListener('compositionend', ({ target }) => filterSoon({ target, type: 'input' }))
+  document.addEventListener('change', filterSoon)
 
   // Logs: kinds of lines shown and hidden at once, and the lines of a running test as they come
 

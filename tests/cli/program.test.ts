@@ -182,6 +182,21 @@ describe('refusals', () => {
     })
   })
 
+  it('have a hint as a second line at a terminal alone, and a document with it', async () => {
+    const text = JSON.stringify({
+      ...JSON.parse(problem('not-found', 'System x not defined')),
+      hint: 'did you mean y?',
+    })
+    await withDaemon(answering(404, 'application/problem+json', text), async ({ socket }) => {
+      const piped = await run(['delsystem', 'x', '--socket', socket])
+      assert.equal(piped.stderr, 'System x not defined\n')
+      const seen = await run(['delsystem', 'x', '--socket', socket], { terminal: true })
+      assert.deepEqual([seen.status, seen.stderr], [1, 'System x not defined\ndid you mean y?\n'])
+      const both = await run(['--json', 'delsystem', 'x', '--socket', socket])
+      assert.equal(JSON.parse(both.stdout).hint, 'did you mean y?')
+    })
+  })
+
   it('of form are exit status 2 with the usage line', async () => {
     await withDaemon(
       answering(400, 'application/problem+json', problem('usage', 'limit: no number', 400)),
@@ -273,6 +288,29 @@ describe('output', () => {
       assert.deepEqual(ran, { status: 0, stdout: '', stderr: '', local: [] })
     })
   })
+  it('tables are columns under heads for a terminal, tabs in a pipe; an empty one says what fills it', async () => {
+    const token = (name: string, role: string) => ({ name, role, expires: null, state: 'valid' })
+    const tokens = [token('ci', 'operator'), token('a\u001b[2J', 'viewer')]
+    await withDaemon(answering(200, 'application/json', JSON.stringify({ tokens })), async ({ socket }) => {
+      const piped = await run(['token', 'list', '--socket', socket])
+      assert.equal(piped.stdout, 'ci\toperator\tnever\tvalid\na␛[2J\tviewer\tnever\tvalid\n')
+      const seen = await run(['token', 'list', '--socket', socket], { terminal: true, env: { NO_COLOR: '1' } })
+      assert.deepEqual(seen.stdout.split('\n'), [
+        'TOKEN  ROLE      EXPIRES  STATE',
+        'ci     operator  never    valid',
+        'a␛[2J  viewer    never    valid',
+        '',
+      ])
+      assert.match((await run(['token', 'list', '--socket', socket], { terminal: true })).stdout, /^\u001b\[1mTOKEN/)
+    })
+    await withDaemon(answering(200, 'application/json', JSON.stringify({ tokens: [] })), async ({ socket }) => {
+      const piped = await run(['token', 'list', '--socket', socket])
+      assert.deepEqual([piped.stdout, piped.stderr], ['', ''])
+      const seen = await run(['token', 'list', '--socket', socket], { terminal: true })
+      assert.deepEqual([seen.stdout, seen.stderr], ['', 'no token: pxemngr token add NAME makes one\n'])
+    })
+  })
+
   it('colour for a terminal only, and not with NO_COLOR', async () => {
     assert.match((await run(['help'], { terminal: true })).stdout, /\u001b\[1mCommands:/)
     for (const given of [{}, { terminal: true, env: { NO_COLOR: '1' } }, { terminal: true, env: { TERM: 'dumb' } }]) {

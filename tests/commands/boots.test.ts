@@ -41,6 +41,24 @@ test('nextboot checks the system first, then the profile', async () => {
   }
 })
 
+test('a name that is not there gets a hint: the nearest, or what there is', async () => {
+  const hint = async (command: string, body: object) => (await m.call(command, body)).body['hint']
+  assert.equal(
+    await hint('nextboot', { name: 'a', profile: 'local' }),
+    'no machine has a name yet: pxemngr addsystem NAME MAC',
+  )
+  await add('web01', mac)
+  assert.equal(await hint('nextboot', { name: 'wbe01', profile: 'local' }), 'did you mean web01?')
+  assert.equal(await hint('nextboot', { name: 'storage', profile: 'local' }), 'there is: web01')
+  assert.equal(await hint('nextboot', { name: 'web01', profile: 'instal' }), 'did you mean install?')
+  assert.match(String(await hint('nextboot', { name: 'web01', profile: 'zzzzzzzz' })), /^there is: .*install/)
+  assert.equal(await hint('nexttest', { name: 'web01', tests: ['zzzzzzz'] }), undefined)
+  assert.equal(
+    await hint('dpysystem', { name: '52-54-00-99-99-99' }),
+    'no system has that address: pxemngr addsystem NAME 52:54:00:99:99:99',
+  )
+})
+
 test('nextboot default comes into being with its first decision, after the profile check', async () => {
   assert.deepEqual(await next('default', 'nosuch'), refusal('Boot name nosuch not defined'))
   assert.equal(m.store.queries.findSystem('default'), undefined)

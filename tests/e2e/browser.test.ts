@@ -358,7 +358,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     assert.notEqual(site.store.queries.decisionsOf(id, 1)[0]?.profile, 'rescue')
     await page.fill('#q', 'rack2')
     await page.press('#q', 'Enter')
-    await page.getByText('40 machines').waitFor()
+    await page.getByText('40 machines with').waitFor()
     await page.getByRole('link', { name: 'Next boot' }).click()
     assert.match(page.url(), /q=rack2&sort=next/)
     await page.goto(`${url}/`)
@@ -367,6 +367,93 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.goto(`${url}/`)
     await page.getByRole('button', { name: 'Log out' }).click()
     await page.getByRole('link', { name: 'Log in' }).waitFor()
+  })
+
+  test('a filter acts while one types: the field stays, the URL goes with it, Enter and Back work as before', async () => {
+    await using page = await open('/setup')
+    await page.goto(`${url}/boots`)
+    const field = page.locator('#boots-q')
+    await field.evaluate((element) => element.setAttribute('data-same', 'yes'))
+    const all = await page.locator('[data-rows] .whole').count()
+    await field.pressSequentially('52:54:00:ff', { delay: 20 })
+    await page.waitForURL(/\/boots\?q=52%3A54%3A00%3Aff/)
+    await until(
+      async () => ((await page.locator('[data-rows] .whole').count()) < all ? true : undefined),
+      5000,
+      () => 'all rows are still there',
+    )
+    assert.equal(await field.getAttribute('data-same'), 'yes')
+    assert.equal(await page.evaluate('document.activeElement.id'), 'boots-q')
+    await page.selectOption('#boots-outcome', 'unknown')
+    await page.waitForURL(/outcome=unknown/)
+    assert.match(page.url(), /q=52%3A54%3A00%3Aff/)
+    await page.getByRole('link', { name: 'All', exact: true }).waitFor()
+    await page.locator('[role="status"].hidden', { hasText: /^\d+ rows?$/ }).waitFor({ state: 'attached' })
+    await field.fill('nothing-has-this')
+    await page.getByText('No boot fits.').waitFor()
+    await field.fill('52:54:00:ff')
+    await page.locator('[data-rows]').getByText('52:54:00:ff:00:02').waitFor()
+    await page.goBack()
+    assert.equal(page.url(), `${url}/setup`)
+  })
+
+  test('the field above filters the machines in place, keeps their order, and asks for another page elsewhere', async () => {
+    await using page = await open('/?sort=-name&page=2')
+    await page.keyboard.press('/')
+    await page.keyboard.type('rack2-node1')
+    await page.waitForURL((to) => to.search === '?sort=-name&q=rack2-node1')
+    await page.getByText('11 machines with').waitFor()
+    assert.equal(await page.locator('tbody .whole').first().textContent(), 'rack2-node19')
+    assert.equal(await page.evaluate('document.activeElement.id'), 'q')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('j')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/\/system\/\d+\/$/)
+    const at = page.url()
+    await page.fill('#q', 'rack1-node3')
+    await page.waitForTimeout(600)
+    assert.equal(page.url(), at)
+    await page.press('#q', 'Enter')
+    await page.waitForURL(`${url}/?q=rack1-node3`)
+  })
+
+  test('the lists of runs, the matrix and a comparison filter while one types; what else was typed stays', async () => {
+    await using page = await open(`${labUrl}/matrix`)
+    await page.fill('#matrix-q', 'node03')
+    await page.waitForURL(/\/matrix\?q=node03$/)
+    await until(
+      async () => ((await page.locator('.grid tbody tr').count()) === 1 ? true : undefined),
+      5000,
+      () => 'the grid is as it was',
+    )
+    assert.match((await page.getByRole('link', { name: 'Group by name' }).getAttribute('href')) ?? '', /q=node03/)
+    await page.goto(`${labUrl}/compare/${lab.versions.slice(-2).join('...')}`)
+    const at = page.url()
+    await page.fill('#compare-q', 'no-such-name')
+    await page.waitForURL(`${at}?q=no-such-name`)
+    await login(page, labUrl, labToken)
+    await page.goto(`${labUrl}/system/${lab.system}/`)
+    await page.fill('#to', 'half-typed')
+    await page.fill('#runs-q', 'boot-time')
+    await page.waitForURL(/\?q=boot-time&group=none/)
+    await until(
+      async () => {
+        const names = await page.locator('.runs td.at-test').allTextContents()
+        return names.length > 0 && names.every((name) => name === 'boot-time') ? true : undefined
+      },
+      5000,
+      () => 'the runs are as they were',
+    )
+    assert.equal(await page.inputValue('#to'), 'half-typed')
+    assert.equal(await page.evaluate('document.activeElement.id'), 'runs-q')
+  })
+
+  test('a login leads back to the page from which one came', async () => {
+    await using page = await open(`/system/${id}/?sort=id`)
+    await page.getByRole('link', { name: 'Log in' }).click()
+    await page.fill('#token', token)
+    await page.click('main button')
+    await page.waitForURL(`${url}/system/${id}/?sort=id`)
   })
 
   test('text that would be markup does nothing', async () => {

@@ -184,6 +184,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
           terminal: false,
           color: false,
           line: (text) => stdout.push(`${text}\n`),
+          rows: (_, rows) => stdout.push(...rows.map((row) => `${row.join('\t').trimEnd()}\n`)),
           note: (text) => stderr.push(`${text}\n`),
         },
         args,

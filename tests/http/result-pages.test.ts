@@ -327,7 +327,7 @@ test('a machine’s history goes on from what was read: its own changes, a long 
     return html.slice(html.indexOf('data-live="journal"'))
   }
   const first = await history()
-  assert.match(first, /and \d+ changes more/)
+  assert.match(first, /and \d+ more changes/)
   assert.doesNotMatch(first, /rack1-node02/)
   await site.call('nextboot', { name: 'rack1-node01', profile: 'local' })
   await site.call('nextboot', { name: 'rack1-node02', profile: 'local' })

@@ -21,7 +21,7 @@ import {
 import { type BootView, dueInMs, glyphs } from './boots.ts'
 import type { Frame } from './render.ts'
 import { bootChecks } from './setup-checks.ts'
-import { formatBytes, formatCount, formatDuration, plural, visible } from './words.ts'
+import { formatBytes, formatCount, formatDuration, noneOf, plural, sentence, share, visible } from './words.ts'
 
 /** Unknown machines named one by one. */
 const unknownShown = 20
@@ -180,10 +180,16 @@ function answerLine(
   if (all.length === 0) return 'No machine has asked for anything yet.'
   const asked = unknown === 0 ? '' : `; ${plural(unknown, 'machine')} that no system has asked`
   if (recent === 0) return `Nothing has booted for a day${asked}.`
-  const machines = `${plural(recent, 'machine')} that booted within a day`
+  const lately = 'that booted within a day'
+  if (recent === 1 && stuck === 0) {
+    return `The one machine ${lately} is ${booting > 0 ? 'under way' : 'not stuck'}${asked}.`
+  }
   const under = booting === 0 ? '' : `, ${formatCount(booting)} ${booting === 1 ? 'is' : 'are'} under way`
-  if (stuck === 0) return `None of ${machines} is stuck${under}${asked}.`
-  return `${formatCount(stuck)} of ${machines} ${stuck === 1 ? 'is' : 'are'} stuck${under}${asked}.`
+  const subject =
+    stuck === 0
+      ? `${noneOf(recent, 'machine')} ${lately} is`
+      : `${share(stuck, recent, 'machine')} ${lately} ${stuck === 1 ? 'is' : 'are'}`
+  return sentence(`${subject} stuck${under}${asked}.`)
 }
 
 function answerOfOne(mac: string, all: readonly BootView[]): string {

@@ -60,7 +60,8 @@ export async function submitForm(
     runs = await change({ actor, daemon }, system, form, typed, sent.get('version') ?? '')
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    return { fault: { form, typed, text: error.message }, status: error.status }
+    const text = [error.message, ...(error.hint === undefined ? [] : [error.hint])].join('; ')
+    return { fault: { form, typed, text }, status: error.status }
   }
   if (form === 'delete') return { location: '/' }
   const about = runs.length === 0 ? '' : `&runs=${formatSpan({ first: Math.min(...runs), last: Math.max(...runs) })}`

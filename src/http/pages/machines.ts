@@ -13,7 +13,7 @@ import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './ma
 import type { Frame } from './render.ts'
 import type { VersionIndex } from './version-index.ts'
 import { stackOf, summarizeVersions } from './versions.ts'
-import { commandLine, formatCount, moment, plural, visible } from './words.ts'
+import { commandLine, formatCount, moment, noneOf, plural, queueWords, sentence, share, visible } from './words.ts'
 
 /** Rows on a page: some screens, 60 KB at most. */
 export const rowsPerPage = 100
@@ -126,6 +126,7 @@ export async function viewMachines(
     glyph: needs > 0 ? glyphs.fail : glyphs.pass,
     answer: answerLine(total, degraded.length, failing.length, sick.length),
     boots: countsOf(everything),
+    undecided: everything.filter(({ next }) => next === null).length,
     degraded,
     failing: failing.slice(0, failingMax),
     sick: sick.slice(0, failingMax).map(({ system, reason }) => ({
@@ -145,7 +146,7 @@ export async function viewMachines(
       .filter(({ available }) => available)
       .sort((a, b) => a.name.localeCompare(b.name))
       .map(({ id, name }) => ({ name: visible(name), href: `/testname/${id}/` })),
-    open: `${plural(open.sent + open.running, 'test runs', 'tests run')}, ${plural(open.requested, 'waits', 'wait')}`,
+    open: queueWords(open.sent + open.running, open.requested),
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
     traced: recent !== undefined,
@@ -180,17 +181,16 @@ export async function viewMachines(
 }
 
 function answerLine(total: number, faults: number, failing: number, sick: number): string {
-  const machines = plural(total, 'machine')
   if (faults + failing + sick === 0) {
-    return total === 0 ? 'No machine has a name yet.' : `None of ${machines} needs you.`
+    if (total === 0) return 'No machine has a name yet.'
+    return total === 1 ? 'The one machine does not need you.' : sentence(`${noneOf(total, 'machine')} needs you.`)
   }
   const parts = [
-    ...(failing > 0 ? [`${formatCount(failing)} of ${machines} failed to boot`] : []),
-    ...(sick > 0 ? [`${formatCount(sick)} of ${machines} ${sick === 1 ? 'gives' : 'give'} no results`] : []),
+    ...(failing > 0 ? [`${share(failing, total, 'machine')} failed to boot`] : []),
+    ...(sick > 0 ? [`${share(sick, total, 'machine')} ${sick === 1 ? 'gives' : 'give'} no results`] : []),
     ...(faults > 0 ? [`the server has ${plural(faults, 'fault')}`] : []),
   ]
-  const line = parts.join(', and ')
-  return `${line.slice(0, 1).toUpperCase()}${line.slice(1)}.`
+  return sentence(`${parts.join(', and ')}.`)
 }
 
 /** How many boot what next, most first. */
@@ -294,8 +294,12 @@ function columnsOf(query: MachinesQuery): object[] {
 
 function pagerOf(query: MachinesQuery, page: number, pages: number, matching: number): object {
   const first = matching === 0 ? 0 : (page - 1) * rowsPerPage + 1
+  const last = Math.min(page * rowsPerPage, matching)
   return {
-    text: `${formatCount(first)}–${formatCount(Math.min(page * rowsPerPage, matching))} of ${formatCount(matching)}`,
+    text:
+      pages > 1
+        ? `${formatCount(first)}–${formatCount(last)} of ${plural(matching, 'machine')}`
+        : plural(matching, 'machine'),
     several: pages > 1,
     page: formatCount(page),
     pages: formatCount(pages),

@@ -14,7 +14,7 @@ import { prefixOf } from './name-prefix.ts'
 import { type Frame, renderPart } from './render.ts'
 import { sparkOf } from './spark.ts'
 import { addUp, type SystemResults, type VersionIndex } from './version-index.ts'
-import { formatCount, plural, visible } from './words.ts'
+import { formatCount, plural, sentence, share, visible } from './words.ts'
 
 /** Versions side by side unless told otherwise, and at most. */
 const columnsDefault = 12
@@ -245,7 +245,7 @@ export function viewMatrix(
         : 'Nothing here has that name.'
       : failing === 0
         ? `Nothing fails with ${visible(about ?? '')}.`
-        : `${formatCount(failing)} of ${plural(matrix.rows.length, noun)} ${failing === 1 ? 'fails' : 'fail'} with ${visible(about ?? '')}: ${plural(fresh, 'failure is', 'failures are')} new.`
+        : `${sentence(share(failing, matrix.rows.length, noun))} ${failing === 1 ? 'fails' : 'fail'} with ${visible(about ?? '')}: ${plural(fresh, 'failure is', 'failures are')} new.`
   const groups = new Map<string, MatrixRow[]>()
   for (const row of matrix.rows) {
     const key = query.grouped ? row.group : ''
@@ -256,7 +256,8 @@ export function viewMatrix(
   const data = {
     kind: matrix.kind,
     answer,
-    glyph: failing > 0 ? verdicts.fail.glyph : verdicts.pass.glyph,
+    // No result is no verdict.
+    glyph: failing > 0 ? verdicts.fail.glyph : matrix.rows.length === 0 ? '' : verdicts.pass.glyph,
     failing: failing > 0,
     empty: matrix.rows.length === 0 && query.words === '',
     version: query.version === undefined ? undefined : visible(query.version),

@@ -56,6 +56,8 @@ export interface Frame {
   readonly crumbs?: readonly Crumb[]
   /** Who looks; absent: nobody is known, and no place is linked. */
   readonly access?: Access
+  /** What was asked for, where a login is to lead back to; absent: to all machines. */
+  readonly path?: string
   /** What is in the search field. */
   readonly query?: string
   /** Sequence number that the page shows: it refreshes itself when later records come; absent: it stays as it is. */
@@ -116,7 +118,7 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     query: frame.query ?? '',
     ...searchOf(name),
     who: access && access.via !== 'anonymous' ? { name: access.who, role: access.role ?? '' } : null,
-    login: access?.via === 'anonymous',
+    login: access?.via === 'anonymous' ? loginUrl(frame.path ?? '/') : '',
     logout: access?.via === 'session',
     seq: frame.seq,
     boots: frame.boots && (frame.boots.of ?? []).join(' '),
@@ -126,6 +128,11 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     version,
     main: renderFragment(name, data),
   })
+}
+
+/** The login page, from where one comes back to `path`. */
+export function loginUrl(path: string): string {
+  return path === '/' ? '/login/' : `/login/?${new URLSearchParams({ next: path })}`
 }
 
 /** The tab's icon. */

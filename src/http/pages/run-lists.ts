@@ -10,9 +10,10 @@ import type { Named, VersionRow } from '../../store/run-rows.ts'
 import type { Frame } from './render.ts'
 import type { ListQuery } from './run-selection.ts'
 import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
+import { bootPlaces } from './setup-checks.ts'
 import { type Trend, viewTrend } from './trend.ts'
 import type { VersionIndex } from './version-index.ts'
-import { commandLine, formatCount, plural, visible } from './words.ts'
+import { commandLine, formatCount, plural, queueWords, sentence, share, visible } from './words.ts'
 
 /** Runs that the first line judges by: the newest. */
 const judgedMax = 100
@@ -35,6 +36,8 @@ export interface Section {
   readonly table?: object
   readonly links?: readonly { readonly text: string; readonly href: string; readonly note: string }[]
   readonly more?: string
+  /** How it goes on: words, and a line to type. */
+  readonly hint?: { readonly text: string; readonly command?: string }
 }
 
 /** For `runs.eta`. */
@@ -87,7 +90,7 @@ export async function viewVersion(
   const answer =
     results === 0
       ? `${name} has no result yet.`
-      : `${failing === 0 ? 'Nothing fails' : `${formatCount(failing)} of ${plural(results, 'test')} ${failing === 1 ? 'fails' : 'fail'}`} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
+      : `${failing === 0 ? 'Nothing fails' : sentence(`${share(failing, results, 'test')} ${failing === 1 ? 'fails' : 'fail'}`)} on ${plural(systems, 'machine')}${lacking.length > 0 ? `; ${plural(lacking.length, 'result is', 'results are')} missing` : ''}.`
   const runs: Section = { id: 'runs', title: `Test reports for version ${name}`, count: '', table }
   const gone: Section = {
     id: 'missing',
@@ -194,7 +197,8 @@ export function tableOfQueue(daemon: Daemon, query: ListQuery): TableOptions {
   }
 }
 
-export function viewQueue(daemon: Daemon, query: ListQuery, nowMs: number): ListPage {
+/** `local`: as in `bootPlaces`. */
+export function viewQueue(daemon: Daemon, query: ListQuery, local: string, nowMs: number): ListPage {
   const { queries } = daemon.store
   const counts = queries.countOpen()
   const options = tableOfQueue(daemon, query)
@@ -204,24 +208,40 @@ export function viewQueue(daemon: Daemon, query: ListQuery, nowMs: number): List
     .overdueRuns(nowMs, daemon.startedMs, lateMax)
     .filter(({ id }) => (daemon.runs.deadlineMs(id) ?? Number.MAX_SAFE_INTEGER) < nowMs)
   const total = counts.running + counts.sent
-  const answer =
-    total + counts.requested === 0
-      ? 'Nothing runs, and nothing waits.'
-      : `${plural(total, 'test runs', 'tests run')}, ${plural(counts.requested, 'waits', 'wait')}${late.length > 0 ? `, ${plural(late.length, 'is', 'are')} late` : ''}.`
+  const words = sentence(queueWords(total, counts.requested))
+  const answer = `${words}${late.length > 0 ? `, ${plural(late.length, 'is', 'are')} late` : ''}.`
+  const tests = queries.listTests().filter(({ available }) => available)
+  const { url } = bootPlaces(daemon, local)
+  const loop = url === undefined ? undefined : `wget -qO- ${url}/script/run.sh | sh -s -- ${url}`
+  const folder = daemon.premises().folders.find(({ key }) => key === 'tests-dir')?.path ?? 'tests-dir'
   const data: ListData = {
     heading: 'Queue',
     tone: late.length > 0 ? 'fail' : 'running',
     glyph: late.length > 0 ? verdicts.lost.glyph : total > 0 ? runStates.running.glyph : '',
     answer,
     sections: [
-      { id: 'runs', title: 'Running and waiting', count: '', table },
+      {
+        id: 'runs',
+        title: 'Running and waiting',
+        count: '',
+        table,
+        ...(loop === undefined
+          ? {}
+          : {
+              hint: {
+                text: 'A machine gets its tests when it asks for them. What asks, runs and reports is:',
+                command: loop,
+              },
+            }),
+      },
       {
         id: 'tests',
         title: 'Tests',
-        count: formatCount(daemon.tests.names().length),
-        links: queries
-          .listTests()
-          .filter(({ available }) => available)
+        count: formatCount(tests.length),
+        ...(tests.some(({ name }) => name !== 'wait')
+          ? {}
+          : { hint: { text: `A test is a script NAME.test in ${visible(folder)}. It is here within two seconds.` } }),
+        links: tests
           .sort((a, b) => a.name.localeCompare(b.name))
           .map(({ id, name }) => ({
             text: visible(name),

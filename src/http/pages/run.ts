@@ -105,7 +105,7 @@ export async function viewRunPage(
     id: run.id,
     chip,
     answerTone: run.verdict === 'fail' ? 'fail' : '',
-    answer: visible(detail.reason ?? daemon.runs.waitsFor(run) ?? ''),
+    answer: visible(detail.reason ?? daemon.runs.waitsFor(run) ?? (run.state === 'requested' ? waits : '')),
     marks: marksOf(run),
     waived: detail.waived === null ? '' : visible(detail.waived),
     system: { name: visible(run.system.name), href: `/system/${run.system.id}/` },
@@ -178,6 +178,9 @@ export async function viewRunPage(
     },
   }
 }
+
+/** What a run waits for whose test is there. */
+const waits = 'the machine gets it when it asks for its next test'
 
 const noCounts = { info: 0, warning: 0, error: 0 }
 

@@ -11,7 +11,7 @@ import { defaultSystem } from '../../domain/name.ts'
 import { csvLines } from './export.ts'
 import type { Frame } from './render.ts'
 import { bootPlaces } from './setup-checks.ts'
-import { commandLine, formatCount, formatDuration, moment, plural, visible } from './words.ts'
+import { commandLine, formatCount, formatDuration, moment, plural, queueWords, visible } from './words.ts'
 
 const tableNames = ['profiles', 'tests'] as const
 export type SetupTable = (typeof tableNames)[number]
@@ -199,7 +199,7 @@ export function viewSetup(
       socket: visible(daemon.listeners.socket),
       loaders: daemon.loaders,
       folders: folders.map(({ key, path }) => ({ key, path: visible(path) })),
-      counts: `${plural(named, 'system')}, ${plural(open.running + open.sent, 'test runs', 'tests run')}, ${plural(open.requested, 'waits', 'wait')}`,
+      counts: `${plural(named, 'system')}; ${queueWords(open.running + open.sent, open.requested)}`,
       seq: formatCount(seq),
     },
   }

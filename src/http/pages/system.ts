@@ -24,7 +24,7 @@ import { commandLine, type Moment, moment, plural, visible } from './words.ts'
 const decisionsShown = 10
 const bootsShown = 10
 /** Changes of one record; `system-history.ts` keeps one more. */
-const changesShown = 5
+const changesShown = 3
 
 export interface SystemOptions {
   /** Whether the forms are there: the caller may change. */
@@ -132,7 +132,7 @@ function fewOf(
   // One more line would say no more than "and 1 more".
   const few = count <= changesShown + 1 ? changes : changes.slice(0, changesShown)
   const more = count - few.length
-  return { changes: few.map(show), more: more === 0 ? '' : `and ${plural(more, 'change')} more` }
+  return { changes: few.map(show), more: more === 0 ? '' : `and ${plural(more, 'more change')}` }
 }
 
 /** The page is about one system: its name in front of every line says nothing. */

@@ -52,6 +52,29 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${formatCount(count)} ${count === 1 ? one : many}`
 }
 
+/** How many of all, as the subject of a sentence: `1 of 40 machines`, `both machines`, `all 12 machines`, `the one machine`. */
+export function share(count: number, total: number, noun: string): string {
+  if (count < total) return `${formatCount(count)} of ${plural(total, noun)}`
+  return total === 1 ? `the one ${noun}` : `${total === 2 ? 'both' : `all ${formatCount(total)}`} ${noun}s`
+}
+
+/** None of them, as the subject of a verb in the singular; for more than one: `neither of the 2 machines`. */
+export function noneOf(total: number, noun: string): string {
+  return total === 2 ? `neither of the 2 ${noun}s` : `none of ${plural(total, noun)}`
+}
+
+/** What runs and what waits: `1 test runs, 5 wait`. */
+export function queueWords(running: number, waiting: number): string {
+  if (running + waiting === 0) return 'nothing runs, and nothing waits'
+  const runs = running === 0 ? 'no test runs' : plural(running, 'test runs', 'tests run')
+  return `${runs}, ${waiting === 0 ? 'none waits' : plural(waiting, 'waits', 'wait')}`
+}
+
+/** As the beginning of a sentence. */
+export function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`
+}
+
 /** A word of a command line that is to be pasted into a shell; what cannot be seen as bash's `$'\u202e'`. */
 export function shellWord(text: string): string {
   if (/^[\w@%+=:,./-]+$/.test(text)) return text
