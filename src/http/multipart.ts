@@ -118,14 +118,17 @@ function parseHead(text: string): PartHead {
   }
   const disposition = headers.get('content-disposition') ?? ''
   return {
-    name: parameterOf(disposition, 'name'),
-    fileName: parameterOf(disposition, 'filename') ?? extendedOf(disposition),
+    name: parameterOf(disposition, namePattern),
+    fileName: parameterOf(disposition, fileNamePattern) ?? extendedOf(disposition),
     contentType: headers.get('content-type') ?? '',
   }
 }
 
-function parameterOf(text: string, key: string): string | undefined {
-  const found = new RegExp(`;\\s*${key}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s;"]*))`, 'i').exec(text)
+const namePattern = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/i
+const fileNamePattern = /;\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/i
+
+function parameterOf(text: string, pattern: RegExp): string | undefined {
+  const found = pattern.exec(text)
   return found ? (found[1]?.replace(/\\(.)/g, '$1') ?? found[2]) : undefined
 }
 

@@ -48,6 +48,7 @@ export interface OpenedTest {
   readonly bytes: Uint8Array
   readonly text: string
   readonly settings: TestSettings
+  readonly times: TestTimes
   /** The script, or why it cannot be made, with file and line. */
   render(variables: TestVariables): { readonly text: string } | { readonly fault: string }
 }
@@ -88,6 +89,16 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
       isFile(join(dir, `${name}${suffix}`)),
     )
 
+  const timesOf = ({ timeoutMs, graceMs: grace, bootMs, retries, tags }: TestSettings): TestTimes => {
+    const given = defaults()
+    return {
+      timeoutMs: timeoutMs ?? given.timeoutMs,
+      graceMs: grace ?? graceMs,
+      bootMs: bootMs ?? given.bootMs,
+      retries,
+      tags,
+    }
+  }
   const fault = (name: string): string | undefined => {
     const content = load(name)
     return 'fault' in content ? content.fault : undefined
@@ -101,6 +112,7 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
         bytes,
         text,
         settings,
+        times: timesOf(settings),
         render(variables) {
           if (!template) return { text }
           try {
@@ -115,16 +127,7 @@ export function createTestFiles(dir: string, defaults: () => DefaultTimes): Test
     fault,
     times(name) {
       const content = load(name)
-      if ('fault' in content) return undefined
-      const { timeoutMs, graceMs: grace, bootMs, retries, tags } = content.value.settings
-      const given = defaults()
-      return {
-        timeoutMs: timeoutMs ?? given.timeoutMs,
-        graceMs: grace ?? graceMs,
-        bootMs: bootMs ?? given.bootMs,
-        retries,
-        tags,
-      }
+      return 'fault' in content ? undefined : timesOf(content.value.settings)
     },
     names: () => present(testSuffix),
     suiteNames: () => present(suiteSuffix),
