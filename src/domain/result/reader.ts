@@ -58,6 +58,8 @@ const versionLength = 255
 const kinds = { I: 'info', W: 'warning', E: 'error' } as const
 
 const newline = 10
+/** Most lines end within this. */
+const nearBytes = 128
 const colon = 58
 const space = 32
 
@@ -90,7 +92,7 @@ export function createResultReader(): ResultReader {
   const readLine = (given: Uint8Array, length: number): void => {
     lineNumber += 1
     if (length > lineBytesMax) longLines += 1
-    const line = given.length > 0 && given.at(-1) === 13 && length <= lineBytesMax ? given.subarray(0, -1) : given
+    const line = given[given.length - 1] === 13 && length <= lineBytesMax ? given.subarray(0, -1) : given
     if (line.length >= 3 && line[1] === colon && line[2] === space) {
       switch (line[0]) {
         case 0x49:
@@ -155,7 +157,7 @@ export function createResultReader(): ResultReader {
 
   const finishLine = (line: Uint8Array): void => {
     if (restLength === 0) {
-      readLine(line.subarray(0, lineBytesMax), line.length)
+      readLine(line.length > lineBytesMax ? line.subarray(0, lineBytesMax) : line, line.length)
       return
     }
     const room = Math.max(0, lineBytesMax - rest.length)
@@ -228,7 +230,7 @@ export function createResultReader(): ResultReader {
     push(chunk) {
       sizeBytes += chunk.length
       let from = 0
-      for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, from)) {
+      for (let end = lineEnd(chunk, 0); end >= 0; end = lineEnd(chunk, from)) {
         finishLine(chunk.subarray(from, end))
         from = end + 1
       }
@@ -284,6 +286,13 @@ export function createResultReader(): ResultReader {
     for (const [name, value] of measured) measurements.set(name, value)
     return result
   }
+}
+
+/** Where the line that begins at `from` ends; -1: not in this chunk. A call for each short line costs more than the look. */
+function lineEnd(chunk: Uint8Array, from: number): number {
+  const near = Math.min(chunk.length, from + nearBytes)
+  for (let at = from; at < near; at++) if (chunk[at] === newline) return at
+  return near < chunk.length ? chunk.indexOf(newline, near) : -1
 }
 
 function addCounts(a: CaseCounts, b: CaseCounts): CaseCounts {

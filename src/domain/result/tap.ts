@@ -292,6 +292,11 @@ const openers = ['tap version', 'ktap version', '1..'].map(ascii)
 const early = ['ok ', 'not ok '].map(ascii)
 const followers = ['ok', 'not ok', 'bail out!', '---', '...'].map(ascii)
 
+/** What any of them begins with: nearly all lines of a log are told by that. */
+const firsts = Array.from({ length: 256 }, (_, byte) =>
+  [...openers, ...early, ...followers].some((start) => begins([byte], 0, start.slice(0, 1))),
+)
+
 /** Cheap look at the bytes: most lines of a log are none. */
 function couldBeTap(bytes: Uint8Array, isOpen: boolean): boolean {
   let at = 0
@@ -302,11 +307,12 @@ function couldBeTap(bytes: Uint8Array, isOpen: boolean): boolean {
     at = end + 1
   }
   while (bytes[at] === 32) at += 1
+  if (!firsts[bytes[at] ?? 0]) return false
   const isBegunBy = (start: readonly number[]) => begins(bytes, at, start)
   return openers.some(isBegunBy) || (isOpen ? followers : early).some(isBegunBy)
 }
 
-function begins(bytes: Uint8Array, at: number, start: readonly number[]): boolean {
+function begins(bytes: ArrayLike<number>, at: number, start: readonly number[]): boolean {
   for (let place = 0; place < start.length; place++) {
     const byte = bytes[at + place] ?? 0
     // Lower case, for letters only.
