@@ -39,7 +39,8 @@ export async function readMultipart(
 ): Promise<void> {
   const delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1')
   // The first delimiter may stand at the very beginning, without a line before it.
-  let buffer: Buffer = Buffer.from('\r\n')
+  const lineBefore = Buffer.from('\r\n')
+  let buffer: Buffer = lineBefore
   let state = 'preamble' as State
   let sink: PartSink | undefined
   /** Bytes before the part's first one: the empty line's end, which may also be the delimiter's of an empty part. */
@@ -102,7 +103,12 @@ export async function readMultipart(
   for await (const chunk of source) {
     if (state === 'end') continue // the epilogue
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    buffer = buffer.length === 0 ? bytes : Buffer.concat([buffer, bytes])
+    const opening = delimiter.length - lineBefore.length
+    if (buffer === lineBefore && bytes.subarray(0, opening).equals(delimiter.subarray(lineBefore.length))) {
+      // As nearly all forms begin: nothing has to be put together.
+      buffer = bytes.subarray(opening)
+      state = 'delimiter'
+    } else buffer = buffer.length === 0 ? bytes : Buffer.concat([buffer, bytes])
     while (await step());
   }
   if (state !== 'end') throw new MultipartFault('the upload was cut off: its last delimiter is missing')

@@ -18,9 +18,9 @@ import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 
 /**
  * Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render.
- * Mostly the first one it is, or it was given to another connection a moment ago and the second one is.
+ * Mostly it is the first one.
  */
-const lookedAtFirst = 2
+const lookedAtFirst = 1
 const lookedAtMax = 20_000
 /** Systems of which something is known. */
 const systemsMax = 100_000

@@ -74,7 +74,9 @@ interface Parsed {
 }
 
 export function createTestFiles(dir: string, defaults: () => DefaultTimes): TestFiles {
-  const pathOf = (name: string) => join(dir, `${name}${testSuffix}`)
+  // Joined once, not at each request: a name has no slash.
+  const prefix = join(dir, '/')
+  const pathOf = (name: string) => `${prefix}${name}${testSuffix}`
   const suitePath = (name: string) => join(dir, `${name}${suiteSuffix}`)
   const tests = keptFiles(parseTest)
   const suites = keptFiles((path, bytes): Content<readonly SuiteEntry[]> => {
