@@ -274,3 +274,53 @@ test('a connection that ends inside an HTTP answer leaves no figure', options, a
     await assert.rejects(load().http(at(port), list({ '/a/': 'bench0' }), httpWords), /ended inside an answer/)
   })
 })
+
+/** Hands out run 1, 2, … by `/nexttest/`, and takes each once; `uploaded`: the bodies that came, as text. */
+function machineServer(uploaded: string[], answer = 'uploaded'): RequestListener {
+  let run = 0
+  return (request, response) => {
+    if (request.method === 'GET') {
+      run += 1
+      const url = `http://${request.headers.host}/upload/${run}/?token=t${run}`
+      response.writeHead(200, { 'x-pxemngr-upload': url, 'content-length': 2 }).end('#!')
+      return
+    }
+    let body = `${request.url} `
+    request.setEncoding('latin1')
+    request.on('data', (part: string) => {
+      body += part
+    })
+    request.on('end', () => {
+      uploaded.push(body)
+      response.writeHead(200, { 'content-length': answer.length }).end(answer)
+    })
+  }
+}
+
+test('machines ask and upload in turn, and each cycle counts once', options, async () => {
+  const uploaded: string[] = []
+  await withHttp(machineServer(uploaded), async (port) => {
+    const logs = list({ '/nexttest/a/': 'I: log of a\n', '/nexttest/b/': 'I: b\n' })
+    const result = await load().cycles(at(port), logs, ['cycles=3'])
+    assert.deepEqual([result.reads, result.bytes], [6, 3 * 17])
+    assert.equal(new Set(uploaded.map((body) => body.split(' ')[0])).size, 6, 'each run is uploaded once')
+    for (const log of ['I: log of a\n', 'I: b\n']) {
+      const form = `\r\n\r\n${log}\r\n--pxemngr-bench-0123456789--\r\n`
+      assert.equal(uploaded.filter((body) => body.endsWith(form)).length, 3)
+    }
+    assert.match(uploaded[0] ?? '', /^\/upload\/\d+\/\?token=t\d+ --pxemngr-bench-0123456789\r\n/)
+  })
+})
+
+for (const [what, answer, reason] of [
+  ['no run', (_, response) => void response.writeHead(200, { 'content-length': 1 }).end('#'), /no run was handed out/],
+  ['a refusal', (_, response) => void response.writeHead(404).end(), /HTTP\/1.1 404/],
+  ['an end', (request) => void request.socket.end(), /the connection ended/],
+  ['an upload that is not kept', machineServer([], 'uploadeD'), /an upload was answered uploadeD/],
+] satisfies readonly (readonly [string, RequestListener, RegExp])[]) {
+  test(`a machine that is answered with ${what} leaves no figure`, options, async () => {
+    await withHttp(answer, async (port) => {
+      await assert.rejects(load().cycles(at(port), list({ '/nexttest/a/': 'x' }), ['cycles=2']), reason)
+    })
+  })
+}

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { runProgram } from './processes.ts'
 
 const sources = join(import.meta.dirname, 'load')
-const programs = ['tftp-load', 'http-load'] as const
+const programs = ['tftp-load', 'http-load', 'cycle-load'] as const
 
 /** What a generator counted; times in µs, `cpuMs` the generator's own. */
 export interface Load {
@@ -33,6 +33,8 @@ export interface Generators {
   /** `options` as the program's usage line has them, such as `clients=64`. */
   tftp(at: Address, list: string, options: readonly string[]): Promise<Load>
   http(at: Address, list: string, options: readonly string[]): Promise<Load>
+  /** Machines under test; `list` has what each asks for its next test, and the log that it uploads. */
+  cycles(at: Address, list: string, options: readonly string[]): Promise<Load>
 }
 
 /** Compiles into `dir`. Throws where there is no C compiler (`cc`). */
@@ -51,7 +53,7 @@ export async function compileGenerators(dir: string): Promise<Generators> {
     (name: (typeof programs)[number]) =>
     async ({ host, port }: Address, list: string, options: readonly string[]): Promise<Load> =>
       parse(await runProgram([paths.get(name) ?? name, host, String(port), list, ...options]))
-  return { tftp: run('tftp-load'), http: run('http-load') }
+  return { tftp: run('tftp-load'), http: run('http-load'), cycles: run('cycle-load') }
 }
 
 function parse(line: string): Load {

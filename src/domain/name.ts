@@ -14,7 +14,8 @@ export function nameFault(name: string): string | undefined {
   if (name === '') return 'it is empty'
   // Bytes that are no UTF-8 arrive as U+FFFD, many names as one and the same.
   if (!name.isWellFormed() || name.includes('\ufffd')) return 'it is not valid UTF-8'
-  if (new TextEncoder().encode(name).length > 255) return 'it is longer than 255 bytes'
+  // A UTF-16 unit takes three bytes of UTF-8 at most: nearly no name has to be encoded.
+  if (name.length > 85 && new TextEncoder().encode(name).length > 255) return 'it is longer than 255 bytes'
   if (controlCharacters.test(name)) return 'it holds a control character'
   if (name.includes('/') || name.includes('\\')) return 'it holds a / or \\'
   if (name === '.' || name === '..') return 'it is a folder name'

@@ -211,7 +211,7 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
       outgoing.off('finish', whole)
       if (!isDelivered) handed.cut()
       // A result that comes at once is recorded together with that: one sync for both.
-      else if (next && isUploadOf(next, handed.run.id)) setTimeout(() => void handed.delivered(), uploadedWithinMs)
+      else if (next && isUploadOf(next, handed.run.id)) setTimeout(recordDelivered, uploadedWithinMs, handed)
       else void handed.delivered()
     }
     const whole = (): void => {
@@ -250,6 +250,11 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
       }
     },
   }
+}
+
+/** Not a closure: it would keep the request and its answer for as long, and the collector would move them all about. */
+function recordDelivered(handed: Handed): void {
+  void handed.delivered()
 }
 
 function isUploadOf({ method, url = '' }: IncomingMessage, run: number): boolean {

@@ -39,7 +39,8 @@ export async function readMultipart(
 ): Promise<void> {
   const delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1')
   // The first delimiter may stand at the very beginning, without a line before it.
-  let buffer: Buffer = Buffer.from('\r\n')
+  const lineBefore = Buffer.from('\r\n')
+  let buffer: Buffer = lineBefore
   let state = 'preamble' as State
   let sink: PartSink | undefined
   /** Bytes before the part's first one: the empty line's end, which may also be the delimiter's of an empty part. */
@@ -102,7 +103,12 @@ export async function readMultipart(
   for await (const chunk of source) {
     if (state === 'end') continue // the epilogue
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    buffer = buffer.length === 0 ? bytes : Buffer.concat([buffer, bytes])
+    const opening = delimiter.length - lineBefore.length
+    if (buffer === lineBefore && bytes.subarray(0, opening).equals(delimiter.subarray(lineBefore.length))) {
+      // As nearly all forms begin: nothing has to be put together.
+      buffer = bytes.subarray(opening)
+      state = 'delimiter'
+    } else buffer = buffer.length === 0 ? bytes : Buffer.concat([buffer, bytes])
     while (await step());
   }
   if (state !== 'end') throw new MultipartFault('the upload was cut off: its last delimiter is missing')
@@ -118,14 +124,17 @@ function parseHead(text: string): PartHead {
   }
   const disposition = headers.get('content-disposition') ?? ''
   return {
-    name: parameterOf(disposition, 'name'),
-    fileName: parameterOf(disposition, 'filename') ?? extendedOf(disposition),
+    name: parameterOf(disposition, namePattern),
+    fileName: parameterOf(disposition, fileNamePattern) ?? extendedOf(disposition),
     contentType: headers.get('content-type') ?? '',
   }
 }
 
-function parameterOf(text: string, key: string): string | undefined {
-  const found = new RegExp(`;\\s*${key}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^\\s;"]*))`, 'i').exec(text)
+const namePattern = /;\s*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/i
+const fileNamePattern = /;\s*filename=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/i
+
+function parameterOf(text: string, pattern: RegExp): string | undefined {
+  const found = pattern.exec(text)
   return found ? (found[1]?.replace(/\\(.)/g, '$1') ?? found[2]) : undefined
 }
 

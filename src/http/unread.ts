@@ -11,6 +11,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 /** The rest of a body is thrown away so long, and given up after so long a silence. */
 const drainMaxMs = 30_000
 const drainSilenceMs = 3_000
+/** A body that announces no more is given in one piece: passing a stream costs more than reading a small log. Bytes. */
+const onePieceMax = 32 * 1024
 
 /** Requests whose client waits to be told to send its body. */
 const waiting = new WeakSet<IncomingMessage>()
@@ -33,7 +35,35 @@ export function continueWhenRead(incoming: IncomingMessage, outgoing: ServerResp
 
 /** The body, which stays readable when the loop over it is left. */
 export function readBody(incoming: IncomingMessage): AsyncIterable<Uint8Array> {
+  if (Number(incoming.headers['content-length']) <= onePieceMax) return inOnePiece(incoming)
   return { [Symbol.asyncIterator]: () => incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array> }
+}
+
+async function* inOnePiece(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
+  yield await wholeBody(incoming)
+}
+
+/** Rejects where the connection ends before the body does, as the stream would. */
+function wholeBody(incoming: IncomingMessage): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const pieces: Uint8Array[] = []
+    const heard = (piece: Uint8Array): void => void pieces.push(piece)
+    const settle = (): void => {
+      incoming.off('data', heard).off('end', ended).off('error', failed).off('close', cut)
+    }
+    const ended = (): void => {
+      settle()
+      const [first] = pieces
+      resolve(first && pieces.length === 1 ? first : Buffer.concat(pieces))
+    }
+    const failed = (error: Error): void => {
+      settle()
+      reject(error)
+    }
+    const cut = (): void => failed(incoming.errored ?? Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
+    if (incoming.destroyed) cut()
+    else incoming.on('data', heard).on('end', ended).on('error', failed).on('close', cut)
+  })
 }
 
 /** Resolves when the rest of the body has come, or the client is gone, or has been given up. Keeps nothing. */

@@ -16,8 +16,11 @@ import type { Lives, MachineIdentity } from './life.ts'
 import type { RenderFaults } from './render-faults.ts'
 import type { OpenedTest, TestFiles, TestVariables } from './test-files.ts'
 
-/** Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render. */
-const lookedAtFirst = 8
+/**
+ * Waiting runs looked at for one machine, and at most where those first ones are taken, quarantined or fail to render.
+ * Mostly it is the first one.
+ */
+const lookedAtFirst = 1
 const lookedAtMax = 20_000
 /** Systems of which something is known. */
 const systemsMax = 100_000
@@ -111,12 +114,11 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
         const key = `${run.system.id} ${run.test.id}`
         if (taken.has(run.id) || faulty.has(key)) continue
         const test = files.open(run.test.name)
-        const times = files.times(run.test.name)
-        if (!('fault' in test) && times) {
+        if (!('fault' in test)) {
           const rendered = test.render(variables(run))
           const fault = 'fault' in rendered ? rendered.fault : undefined
           renderFaults.tell(run, test, fault)
-          if (!('fault' in rendered)) return { run, test, times, script: rendered.text }
+          if (!('fault' in rendered)) return { run, test, times: test.times, script: rendered.text }
         }
         faulty.add(key) // its runs wait, `status` says why
       }
@@ -176,7 +178,7 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
       actor,
       (tx) => {
         // Cancelled or removed meanwhile: then there is nothing to send.
-        if (tx.getRun(run.id)?.state !== 'requested') return
+        if (tx.stateOfRun(run.id) !== 'requested') return
         tx.emit({
           type: 'run.sent',
           run: run.id,

@@ -10,12 +10,12 @@
  * Source: DESIGN "State" (uploaded logs are files), CONTRACT "What machines ask over HTTP" (a second upload replaces the
  * first; one that is cut off changes nothing).
  */
-import { randomBytes } from 'node:crypto'
 import { mkdir, opendir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResultCase } from '../domain/run.ts'
 import { folderMode, isMissing, sizeOf, syncFolder as syncOnce, writeSynced } from './durable-files.ts'
 import { keepSmallLog, recoverSmallLog, runOfSmallLog, type SmallLog } from './small-log.ts'
+import { uniqueTag } from './unique-tag.ts'
 import { heldLog, type IncomingFile, type OpenFile, openWrite } from './upload-files.ts'
 
 /** Files that have their names, without a record yet. */
@@ -69,7 +69,7 @@ const temporaryPattern = /^(\d+)\.[0-9a-f]{12}\.tmp$/
 /** `syncFolder`: of the results folder. Nothing is on disk before there is more than a small log. */
 export function receiveUpload(dir: string, run: number, syncFolder: () => Promise<void>): IncomingUpload {
   const incoming = join(dir, incomingName)
-  const temporary = join(incoming, `${run}.${randomBytes(6).toString('hex')}.tmp`)
+  const temporary = `${incoming}/${run}.${uniqueTag()}.tmp`
   const files: OpenFile[] = []
   const discard = async () => {
     for (const file of files) await file.close()

@@ -11,7 +11,6 @@
  * does not count.
  * Source: CONTRACT "Daemon" (`results-dir`), DESIGN "State" (uploaded logs are files).
  */
-import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -26,6 +25,7 @@ import {
   recoverUploads,
   removeOldUploads,
 } from './incoming.ts'
+import { uniqueTag } from './unique-tag.ts'
 
 const chunkBytes = 64 * 1024
 /** Hashes of scripts known to be on disk. */
@@ -104,7 +104,7 @@ export function createResultFolder(dir: string): ResultFolder {
     await mkdir(scriptsDir, { recursive: true, mode: folderMode })
     const file = join(scriptsDir, hash)
     if ((await sizeOf(file)) === undefined) {
-      const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
+      const temporary = `${file}.${uniqueTag()}.tmp`
       await writeSynced(temporary, text)
       await rename(temporary, file)
     }

@@ -6,12 +6,12 @@
  * the second name away where there is no record. A second name can only be given where nothing has it, so this never
  * replaces anything. Source: link(2); "What is answered is on disk" in `result-files.ts`.
  */
-import { randomBytes } from 'node:crypto'
 import { close, fdatasync, link, open, unlink, write } from 'node:fs'
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { fileMode, folderMode, isMissing } from './durable-files.ts'
+import { uniqueTag } from './unique-tag.ts'
 
 /** A log of at most so many bytes is held in memory until it is whole. */
 export const smallLogMax = 32 * 1024
@@ -48,8 +48,8 @@ export async function keepSmallLog(
   bytes: Uint8Array,
   syncFolder: () => Promise<void>,
 ): Promise<SmallLog | undefined> {
-  const temporary = join(incoming, `${run}.${randomBytes(6).toString('hex')}.log`)
-  const path = join(dir, `${run}.log`)
+  const temporary = `${incoming}/${run}.${uniqueTag()}.log`
+  const path = `${dir}/${run}.log`
   const fd = await openNew(temporary, incoming)
   let isLinked = false
   const undo = async (): Promise<void> => {

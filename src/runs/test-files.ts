@@ -50,6 +50,7 @@ export interface OpenedTest {
   readonly bytes: Uint8Array
   readonly text: string
   readonly settings: TestSettings
+  readonly times: TestTimes
   /** The script, or why it cannot be made, with file and line. */
   render(variables: TestVariables): { readonly text: string } | { readonly fault: string }
 }
@@ -83,7 +84,9 @@ export function createTestFiles(
   linkTargets: () => readonly string[] = () => noTargets,
 ): TestFiles {
   const links = createLinks(dir, 'test', linkTargets)
-  const pathOf = (name: string) => join(dir, `${name}${testSuffix}`)
+  // Joined once, not at each request: a name has no slash.
+  const prefix = join(dir, '/')
+  const pathOf = (name: string) => `${prefix}${name}${testSuffix}`
   const suitePath = (name: string) => join(dir, `${name}${suiteSuffix}`)
   const tests = keptFiles(parseTest, links, linkTargets)
   const parse = (path: string, bytes: Uint8Array): Content<readonly SuiteEntry[]> => {
@@ -101,6 +104,16 @@ export function createTestFiles(
       isFile(join(dir, `${name}${suffix}`)),
     )
 
+  const timesOf = ({ timeoutMs, graceMs: grace, bootMs, retries, tags }: TestSettings): TestTimes => {
+    const given = defaults()
+    return {
+      timeoutMs: timeoutMs ?? given.timeoutMs,
+      graceMs: grace ?? graceMs,
+      bootMs: bootMs ?? given.bootMs,
+      retries,
+      tags,
+    }
+  }
   const fault = (name: string): string | undefined => {
     const content = load(name)
     return 'fault' in content ? content.fault : undefined
@@ -114,6 +127,7 @@ export function createTestFiles(
         bytes,
         text,
         settings,
+        times: timesOf(settings),
         render(variables) {
           if (!template) return { text }
           try {
@@ -128,16 +142,7 @@ export function createTestFiles(
     fault,
     times(name) {
       const content = load(name)
-      if ('fault' in content) return undefined
-      const { timeoutMs, graceMs: grace, bootMs, retries, tags } = content.value.settings
-      const given = defaults()
-      return {
-        timeoutMs: timeoutMs ?? given.timeoutMs,
-        graceMs: grace ?? graceMs,
-        bootMs: bootMs ?? given.bootMs,
-        retries,
-        tags,
-      }
+      return 'fault' in content ? undefined : timesOf(content.value.settings)
     },
     names: () => present(testSuffix).filter((name) => !isTestSelector(name)),
     refused: () =>

@@ -12,6 +12,8 @@ const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
 const keyBytes = 32
 /** Characters of base64url: 132 bits. */
 const tokenLength = 22
+/** Tokens kept that were made last: a run's is asked for when it is handed out and again when it reports. */
+const tokensKept = 4096
 
 export interface RunTokens {
   tokenOf(run: number): string
@@ -34,8 +36,15 @@ export async function openRunTokens(store: Store): Promise<RunTokens> {
   }
   // Made once: bytes would be made a key for each token, which takes seven times as long as the HMAC.
   const key = createSecretKey(store.queries.runSecret() ?? fresh, 'base64')
-  const tokenOf = (run: number) =>
-    createHmac('sha256', key).update(`run ${run}`).digest('base64url').slice(0, tokenLength)
+  const made = new Map<number, string>()
+  const tokenOf = (run: number): string => {
+    const known = made.get(run)
+    if (known !== undefined) return known
+    const token = createHmac('sha256', key).update(`run ${run}`).digest('base64url').slice(0, tokenLength)
+    if (made.size >= tokensKept) made.clear()
+    made.set(run, token)
+    return token
+  }
   return {
     tokenOf,
     matches(run, token) {

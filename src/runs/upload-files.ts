@@ -64,7 +64,7 @@ export function heldLog(unfold: () => Promise<void>): HeldLog {
   let pieces: Uint8Array[] = []
   let sizeBytes = 0
   let file: OpenFile | undefined
-  const held = () => Buffer.concat(pieces)
+  const held = (): Uint8Array => (pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces))
   return {
     get isFile() {
       return file !== undefined

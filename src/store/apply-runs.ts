@@ -6,6 +6,7 @@
  */
 import type { IdKind, RecordHead } from '../domain/event.ts'
 import type { KeptLine, KeptProgress, KeptResult, RunEvent } from '../domain/run.ts'
+import { machineId, measureId, scriptId, versionId } from './intern.ts'
 import { lineRunsKept, runFlags } from './schema-runs.ts'
 import type { Database, SqlValue } from './sqlite.ts'
 
@@ -22,10 +23,7 @@ export function applyRunEvent(database: Database, head: RecordHead, event: RunEv
     if (rows !== 1) fault(what)
   }
   const updateRun = (run: number, set: string, values: readonly SqlValue[]) =>
-    must(
-      database.run(`UPDATE run SET ${set} WHERE id = ?`, [...values, run]),
-      `is about run ${run}, which does not exist`,
-    )
+    must(database.run(updateOf(set), [...values, run]), `is about run ${run}, which does not exist`)
   switch (event.type) {
     case 'test.registered':
       note('test', event.test)
@@ -196,8 +194,22 @@ export function forgetRunsOf(database: Database, system: number): void {
 /** Only what is open has one. */
 const noDeadline = 'deadline = NULL'
 
+/** A statement's text is made once: one made of pieces anew is joined and hashed anew each time. */
+const updates = new Map<string, string>()
+
+function updateOf(set: string): string {
+  const text = updates.get(set) ?? `UPDATE run SET ${set} WHERE id = ?`
+  updates.set(set, text)
+  return text
+}
+
 /** What a run counts for that names no version. */
 const ownVersion = 'coalesce(asked, (SELECT s.version FROM system s WHERE s.id = run.system))'
+
+const setResult = `state = 'done', verdict = ?, done = ?, ${noDeadline}, infos = ?, warnings = ?, errors = ?, exit = ?,
+  size = ?, flags = (flags & ${runFlags.waived | runFlags.late}) | ?`
+const setUploaded = `${setResult}, version = ${ownVersion}`
+const setUploadedFor = `${setResult}, version = ?`
 
 function upload(
   database: Database,
@@ -208,21 +220,21 @@ function upload(
   const { run, late, result } = event
   const atMs = Date.parse(head.at)
   const { verdict, counts } = result
-  const flaky = (verdict === 'pass' || verdict === 'warn') && failedBefore(database, run)
+  const [state, attempt, group] = database.get('SELECT state, attempt, grp FROM run WHERE id = ?', [run]) ?? []
+  // Only what ended before has a detail, lines or measurements already.
+  const isFirst = state === 'sent' || state === 'running' || state === 'requested'
+  const again = (verdict === 'pass' || verdict === 'warn') && Number(attempt) > 1
+  const flaky = again && failedBefore(database, run, Number(group))
   const flags = runFlags.uploaded | runFlags.logKept | (late ? runFlags.late : 0) | (flaky ? runFlags.flaky : 0)
   const version = result.version === null ? undefined : versionId(database, result.version, atMs)
-  updateRun(
-    run,
-    `state = 'done', verdict = ?, done = ?, ${noDeadline}, infos = ?, warnings = ?, errors = ?, exit = ?, size = ?,
-     flags = (flags & ${runFlags.waived | runFlags.late}) | ?, version = ${version === undefined ? ownVersion : '?'}`,
-    [
-      ...[verdict, atMs, counts.info, counts.warning, counts.error, result.exit, result.sizeBytes, flags],
-      ...(version === undefined ? [] : [version]),
-    ],
-  )
-  if (version !== undefined) countForSystem(database, run, version)
-  keepDetail(database, run, result)
-  database.run('DELETE FROM measurement WHERE run = ?', [run])
+  const values = [verdict, atMs, counts.info, counts.warning, counts.error, result.exit, result.sizeBytes, flags]
+  if (version === undefined) updateRun(run, setUploaded, values)
+  else {
+    updateRun(run, setUploadedFor, [...values, version])
+    countForSystem(database, run, version)
+  }
+  keepDetail(database, run, result, isFirst)
+  if (!isFirst) database.run('DELETE FROM measurement WHERE run = ?', [run])
   for (const { name, value, unit } of result.measurements) {
     database.run('INSERT OR REPLACE INTO measurement (run, measure, value) VALUES (?, ?, ?)', [
       run,
@@ -258,18 +270,17 @@ function countForSystem(database: Database, run: number, version: number): void 
 }
 
 /** Whether an earlier attempt of its group failed or was lost. */
-function failedBefore(database: Database, run: number): boolean {
-  const row = database.get('SELECT grp, attempt FROM run WHERE id = ?', [run])
-  if (!row || Number(row[1]) < 2) return false
+function failedBefore(database: Database, run: number, group: number): boolean {
   const failed = database.get(
     `SELECT 1 FROM run WHERE id < ?2 AND verdict IN ('fail', 'lost')
      AND (id = ?1 OR id IN (SELECT id FROM run WHERE grp = ?1 AND attempt > 1)) LIMIT 1`,
-    [row[0] ?? null, run],
+    [group, run],
   )
   return failed !== undefined
 }
 
-function keepDetail(database: Database, run: number, result: KeptResult): void {
+/** `isFirst`: nothing is kept of the run yet. */
+function keepDetail(database: Database, run: number, result: KeptResult, isFirst: boolean): void {
   const { cases, lines, notes, attachments } = result
   const list = (items: readonly unknown[]) => (items.length > 0 ? JSON.stringify(items) : null)
   const values = [
@@ -279,9 +290,11 @@ function keepDetail(database: Database, run: number, result: KeptResult): void {
     list(attachments.map(({ name, sizeBytes }) => [name, sizeBytes])),
   ]
   if (values.every((value) => value === null)) {
-    database.run('UPDATE run_detail SET reason = NULL, cases = NULL, notes = NULL, attachments = NULL WHERE run = ?', [
-      run,
-    ])
+    if (!isFirst)
+      database.run(
+        'UPDATE run_detail SET reason = NULL, cases = NULL, notes = NULL, attachments = NULL WHERE run = ?',
+        [run],
+      )
   } else {
     database.run(
       `INSERT INTO run_detail (run, reason, cases, notes, attachments) VALUES (?, ?, ?, ?, ?)
@@ -307,44 +320,4 @@ function detail(database: Database, run: number, column: 'reason' | 'waived', va
     `INSERT INTO run_detail (run, ${column}) VALUES (?1, ?2) ON CONFLICT (run) DO UPDATE SET ${column} = ?2`,
     [run, value],
   )
-}
-
-function versionId(database: Database, name: string, atMs: number): number {
-  return intern(database, 'version', 'name', name, () =>
-    database.run('INSERT INTO version (name, at) VALUES (?, ?)', [name, atMs]),
-  )
-}
-
-function scriptId(database: Database, hash: string): number {
-  return intern(database, 'script', 'hash', hash, () => database.run('INSERT INTO script (hash) VALUES (?)', [hash]))
-}
-
-function machineId(database: Database, mac: string | null, ip: string | null): number | null {
-  if (mac === null && ip === null) return null
-  return internPair(database, 'machine', ['mac', 'ip'], [mac ?? '', ip ?? ''])
-}
-
-function intern(database: Database, table: string, column: string, text: string, insert: () => void): number {
-  const find = () => database.get(`SELECT id FROM ${table} WHERE ${column} = ?`, [text])?.[0]
-  const known = find()
-  if (known !== undefined) return Number(known)
-  insert()
-  return Number(find())
-}
-
-function measureId(database: Database, name: string, unit: string): number {
-  return internPair(database, 'measure', ['name', 'unit'], [name, unit])
-}
-
-function internPair(
-  database: Database,
-  table: string,
-  [first, second]: readonly [string, string],
-  values: readonly [string, string],
-): number {
-  const find = () => database.get(`SELECT id FROM ${table} WHERE ${first} = ? AND ${second} = ?`, values)?.[0]
-  const known = find()
-  if (known !== undefined) return Number(known)
-  database.run(`INSERT INTO ${table} (${first}, ${second}) VALUES (?, ?)`, values)
-  return Number(find())
 }

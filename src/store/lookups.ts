@@ -101,6 +101,12 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
       lastMacOf: (ip) => kept(macs, ip, () => base.lastMacOf(ip)),
       lastIpOf: (mac) => kept(ips, mac, () => base.lastIpOf(mac)),
       getRun: (id) => kept(runs, id, () => base.getRun(id), runsMax),
+      // What is handed out now is asked for again when its machine reports.
+      oldestRequestedOf(systems, limit) {
+        const found = base.oldestRequestedOf(systems, limit)
+        for (const run of found) kept(runs, run.id, () => run, runsMax)
+        return found
+      },
       defaultNextBoot: () => {
         fallback ??= { next: base.defaultNextBoot() }
         return fallback.next

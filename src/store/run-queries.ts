@@ -4,7 +4,7 @@
  * Part of `Queries` (`store.ts`), inside a decision and outside. Overviews that add up many runs (matrix, comparison,
  * trends) have statements of their own beside these. Times are ms since the epoch. Source: `schema-runs.ts`.
  */
-import { runStates, type Verdict } from '../domain/verdict.ts'
+import { type RunState, runStates, type Verdict } from '../domain/verdict.ts'
 import { readDetail } from './run-detail.ts'
 import {
   type BriefRun,
@@ -44,6 +44,7 @@ export interface RunQueries extends RunSearch {
   versionOf(system: number): VersionRow | undefined
   getRun(id: number): RunRow | undefined
   systemOfRun(run: number): number | undefined
+  stateOfRun(run: number): RunState | undefined
   getDetail(run: number): RunDetail
   /** What these runs measured. */
   measurementsOf(runs: readonly number[]): MeasurementRow[]
@@ -110,8 +111,7 @@ const rowsMax = 1_000_000
 
 export function createRunQueries(database: Database): RunQueries {
   const { get, all } = database
-  const runsWhere = (where: string, values: readonly SqlValue[]) =>
-    all(`SELECT ${runColumns} FROM ${runTables} ${where}`, values).map(toRun)
+  const runsWhere = (where: string, values: readonly SqlValue[]) => all(selectRuns(where), values).map(toRun)
   const oneRun = (where: string, values: readonly SqlValue[]) => runsWhere(`${where} LIMIT 1`, values)[0]
   const expected = (version: number, where: string) =>
     all(
@@ -141,15 +141,6 @@ export function createRunQueries(database: Database): RunQueries {
       [...values, limit],
     ).map((row) => toLatest(row, system(Number(row[0])), test(Number(row[1]))))
   }
-  /** Ids first, out of the index alone: a machine may have thousands waiting. */
-  const requested = (systems: readonly number[], order: string, limit: number): RunRow[] =>
-    runsWhere(
-      `WHERE r.id IN (
-         SELECT r.id FROM run r INDEXED BY run_open
-         WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${systems.map(() => '?').join(', ')})
-         ORDER BY ${order} LIMIT ?) ORDER BY ${order}`,
-      [...systems, limit],
-    )
   return {
     findTest: (name) => all('SELECT id, name, available FROM test WHERE name = ?', [name]).map(toTest)[0],
     getTest: (id) => all('SELECT id, name, available FROM test WHERE id = ?', [id]).map(toTest)[0],
@@ -163,11 +154,12 @@ export function createRunQueries(database: Database): RunQueries {
       all('SELECT v.id, v.name, v.at, v.kept FROM system s JOIN version v ON v.id = s.version WHERE s.id = ?', [
         system,
       ]).map(toVersion)[0],
-    getRun: (id) => oneRun('WHERE r.id = ?', [id]),
+    getRun: (id) => runsWhere('WHERE r.id = ?', [id])[0],
     systemOfRun: (run) => {
       const system = get('SELECT system FROM run WHERE id = ?', [run])?.[0]
       return typeof system === 'number' ? system : undefined
     },
+    stateOfRun: (run) => get('SELECT state FROM run WHERE id = ?', [run])?.[0] as RunState | undefined,
     getDetail: (run) => readDetail(database, run),
     reasonOf: (run) => textOf(get('SELECT reason FROM run_detail WHERE run = ?', [run])?.[0]),
     measurementsOf: (runs) =>
@@ -204,8 +196,8 @@ export function createRunQueries(database: Database): RunQueries {
       const { from, where, values } = conditions(filter)
       return Number(get(`SELECT count(*) FROM ${from} ${where}`, values)?.[0])
     },
-    requestedOf: (systems, limit) => requested(systems, 'r.attempt = 1, r.id', limit),
-    oldestRequestedOf: (systems, limit) => requested(systems, 'r.id', limit),
+    requestedOf: (systems, limit) => runsWhere(retriesFirst(systems.length), [...systems, limit]),
+    oldestRequestedOf: (systems, limit) => runsWhere(oldestFirst(systems.length), [...systems, limit]),
     openRuns: (state, limit = rowsMax) =>
       runsWhere(`WHERE r.state = ? AND ${isOpen} ORDER BY r.id LIMIT ?`, [state, limit]),
     openSystems: (states) => {
@@ -294,6 +286,30 @@ const isListed = `v.kept = 1 OR EXISTS (SELECT 1 FROM run WHERE version = v.id A
 
 /** As the partial index has it; SQLite uses it for statements that hold this very term, whatever else follows. */
 const isOpen = `r.state IN ('requested', 'sent', 'running')`
+
+/** Texts of statements that are asked again and again: one made of pieces anew is joined and hashed anew. */
+function kept<K>(make: (key: K) => string): (key: K) => string {
+  const texts = new Map<K, string>()
+  return (key) => {
+    const text = texts.get(key) ?? make(key)
+    texts.set(key, text)
+    return text
+  }
+}
+
+const selectRuns = kept((where: string) => `SELECT ${runColumns} FROM ${runTables} ${where}`)
+
+/** Waiting runs of so many systems. Ids first, out of the index alone: a machine may have thousands waiting. */
+const requested = (order: string) =>
+  kept(
+    (systems: number) =>
+      `WHERE r.id IN (
+         SELECT r.id FROM run r INDEXED BY run_open
+         WHERE r.state = 'requested' AND ${isOpen} AND r.system IN (${Array(systems).fill('?').join(', ')})
+         ORDER BY ${order} LIMIT ?) ORDER BY ${order}`,
+  )
+const retriesFirst = requested('r.attempt = 1, r.id')
+const oldestFirst = requested('r.id')
 
 function conditions(filter: Omit<RunFilter, 'limit'>): { from: string; where: string; values: SqlValue[] } {
   const parts: string[] = []

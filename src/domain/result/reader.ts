@@ -9,7 +9,8 @@
 import { type CaseCounts, casesMax, type KeptLine, type ResultCase } from '../run.ts'
 import { type Verdict, worstOf } from '../verdict.ts'
 import type { JunitRead } from './junit.ts'
-import { createTapReader } from './tap.ts'
+import { createTapReader, noTap, type TapReader } from './tap.ts'
+import { couldBeTap, isNeverTap } from './tap-look.ts'
 import { decodeText } from './text.ts'
 
 export interface Measurement {
@@ -58,6 +59,8 @@ const versionLength = 255
 const kinds = { I: 'info', W: 'warning', E: 'error' } as const
 
 const newline = 10
+/** Most lines end within this. */
+const nearBytes = 128
 const colon = 58
 const space = 32
 
@@ -67,7 +70,8 @@ export function createResultReader(): ResultReader {
   const kept = { I: 0, W: 0, E: 0 }
   const notes: string[] = []
   const measurements = new Map<string, Measurement>()
-  const tap = createTapReader()
+  /** From the first line on that could be TAP: most logs have none. */
+  let tap: TapReader | undefined
   const junitCases: ResultCase[] = []
   const junitCounts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
   let version: string | null = null
@@ -90,7 +94,7 @@ export function createResultReader(): ResultReader {
   const readLine = (given: Uint8Array, length: number): void => {
     lineNumber += 1
     if (length > lineBytesMax) longLines += 1
-    const line = given.length > 0 && given.at(-1) === 13 && length <= lineBytesMax ? given.subarray(0, -1) : given
+    const line = given[given.length - 1] === 13 && length <= lineBytesMax ? given.subarray(0, -1) : given
     if (line.length >= 3 && line[1] === colon && line[2] === space) {
       switch (line[0]) {
         case 0x49:
@@ -114,7 +118,8 @@ export function createResultReader(): ResultReader {
         default:
       }
     }
-    tap.line(line)
+    if (!tap && couldBeTap(line, false)) tap = createTapReader()
+    tap?.line(line)
   }
 
   const keep = (kind: 'I' | 'W' | 'E', line: Uint8Array): void => {
@@ -155,7 +160,7 @@ export function createResultReader(): ResultReader {
 
   const finishLine = (line: Uint8Array): void => {
     if (restLength === 0) {
-      readLine(line.subarray(0, lineBytesMax), line.length)
+      readLine(line.length > lineBytesMax ? line.subarray(0, lineBytesMax) : line, line.length)
       return
     }
     const room = Math.max(0, lineBytesMax - rest.length)
@@ -182,7 +187,7 @@ export function createResultReader(): ResultReader {
   }
 
   const summary = (): ResultSummary => {
-    const found = tap.summary()
+    const found = tap?.summary() ?? noTap
     const cases = addCounts(found.cases, junitCounts)
     const failing = (list: readonly ResultCase[]) => list.filter(({ outcome }) => outcome === 'fail')
     const all = [...found.caseList, ...junitCases]
@@ -228,8 +233,9 @@ export function createResultReader(): ResultReader {
     push(chunk) {
       sizeBytes += chunk.length
       let from = 0
-      for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, from)) {
-        finishLine(chunk.subarray(from, end))
+      for (let end = lineEnd(chunk, 0); end >= 0; end = lineEnd(chunk, from)) {
+        if (restLength === 0 && end - from <= lineBytesMax && isPlain(chunk, from, end)) lineNumber += 1
+        else finishLine(chunk.subarray(from, end))
         from = end + 1
       }
       carry(chunk.subarray(from))
@@ -266,10 +272,12 @@ export function createResultReader(): ResultReader {
     }
     const sizes = { lines: lines.length, notes: notes.length }
     const measured = new Map(measurements)
-    tap.save()
+    const tapBefore = tap
+    tap?.save()
     readLine(line, length)
     const result = summary()
-    tap.restore()
+    tap = tapBefore
+    tap?.restore()
     Object.assign(counts, before.counts)
     Object.assign(kept, before.kept)
     lines.length = sizes.lines
@@ -284,6 +292,19 @@ export function createResultReader(): ResultReader {
     for (const [name, value] of measured) measurements.set(name, value)
     return result
   }
+}
+
+/** Whether the line from `from` to `end` says nothing that is looked for here. */
+function isPlain(chunk: Uint8Array, from: number, end: number): boolean {
+  if (end - from >= 3 && chunk[from + 1] === colon && chunk[from + 2] === space) return false
+  return isNeverTap(chunk, from, end)
+}
+
+/** Where the line that begins at `from` ends; -1: not in this chunk. A call for each short line costs more than the look. */
+function lineEnd(chunk: Uint8Array, from: number): number {
+  const near = Math.min(chunk.length, from + nearBytes)
+  for (let at = from; at < near; at++) if (chunk[at] === newline) return at
+  return near < chunk.length ? chunk.indexOf(newline, near) : -1
 }
 
 function addCounts(a: CaseCounts, b: CaseCounts): CaseCounts {

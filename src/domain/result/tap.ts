@@ -9,6 +9,7 @@
  * Sources: testanything.org (versions 13, 14), Linux Documentation/dev-tools/ktap.rst, RUNS "Results".
  */
 import { type CaseCounts, casesMax, type ResultCase } from '../run.ts'
+import { couldBeTap } from './tap-look.ts'
 import { decodeText } from './text.ts'
 
 export interface TapSummary {
@@ -34,11 +35,6 @@ const nameLength = 200
 const failuresMax = 20
 /** Bytes of a line that matter. */
 const looked = 2048
-/** Longest time stamp in brackets. */
-const stampMax = 32
-/** Where a level, `<6>` to `<191>`, ends at last. */
-const levelMax = 4
-
 /** Level, time and processor or thread, as the kernel's log has them in front of a line. */
 const kernelPrefix = /^(?:<\d{1,3}>)?(?:\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? )?/
 
@@ -66,7 +62,8 @@ interface State {
   readonly yaml: number
 }
 
-const nothing: TapSummary = {
+/** Of a log without any. */
+export const noTap: TapSummary = {
   cases: { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 },
   caseList: [],
   failures: [],
@@ -258,7 +255,7 @@ export function createTapReader(): TapReader {
   return {
     line,
     summary() {
-      if (!state.isOpen) return nothing
+      if (!state.isOpen) return noTap
       const said = [...failures]
       for (const level of state.levels) {
         if (isBroken(level)) said.push(`${brokenPlan(level)}${level.indent > 0 ? ' in a subtest' : ''}`)
@@ -289,40 +286,6 @@ export function createTapReader(): TapReader {
     },
     restore: () => saved?.(),
   }
-}
-
-const ascii = (text: string): readonly number[] => Array.from(text, (letter) => letter.charCodeAt(0))
-/** How lines that say something begin, lower case, behind a time stamp and the indentation. */
-const openers = ['tap version', 'ktap version', '1..'].map(ascii)
-const early = ['ok ', 'not ok '].map(ascii)
-const followers = ['ok', 'not ok', 'bail out!', '---', '...'].map(ascii)
-
-/** Cheap look at the bytes: most lines of a log are none. */
-function couldBeTap(bytes: Uint8Array, isOpen: boolean): boolean {
-  let at = 0
-  if (bytes[0] === 0x3c) {
-    const end = bytes.indexOf(0x3e)
-    if (end < 0 || end > levelMax) return false
-    at = end + 1
-  }
-  // One or two in brackets (time, processor), each with a blank behind it.
-  while (bytes[at] === 0x5b) {
-    const end = bytes.indexOf(0x5d, at)
-    if (end < 0 || end - at > stampMax) return false
-    at = end + 1
-  }
-  while (bytes[at] === 32) at += 1
-  const isBegunBy = (start: readonly number[]) => begins(bytes, at, start)
-  return openers.some(isBegunBy) || (isOpen ? followers : early).some(isBegunBy)
-}
-
-function begins(bytes: Uint8Array, at: number, start: readonly number[]): boolean {
-  for (let place = 0; place < start.length; place++) {
-    const byte = bytes[at + place] ?? 0
-    // Lower case, for letters only.
-    if ((byte >= 65 && byte <= 90 ? byte | 32 : byte) !== start[place]) return false
-  }
-  return true
 }
 
 const isBroken = ({ plan, seen }: Level): boolean => plan !== undefined && plan !== seen
