@@ -232,6 +232,7 @@ async function start(
   const servers: Server[] = []
   closers.push(async () => {
     managed.current?.close()
+    handout.close()
     await Promise.all(servers.map((server) => closeServer(server, graceMs)))
   })
   for (const { host, port } of config.http) {

@@ -136,6 +136,7 @@ export async function openTesting(
         handout,
         tokens,
         lives,
+        turns,
         embedded: {
           wait: getAssetText('templates/tests/wait.test'),
           loop: getAssetText('templates/tests/run.sh'),

@@ -1,22 +1,23 @@
 /**
  * The URLs by which a machine gets its tests: `/nexttest/`, and `/script/<test>/` for looking at one.
  *
- * A run counts as sent when its answer has been delivered: the peer closed cleanly or sent its next request, or 10 s have
- * passed on an open connection. A reset before that is a cut, and the same run comes again. Only GET takes anything; HEAD
- * and prefetch look. Which run it is, is `runs/handout.ts`. Source: CONTRACT "What machines ask over HTTP", COMPATIBILITY
- * 4.4, 4.5; bugs L2 and S5 of pxemngr 0.8.
+ * A run counts as sent when its answer has been delivered (`delivery.ts`); where it is cut, the same run comes again. Only
+ * GET takes anything; HEAD and prefetch look. Which run it is, is `runs/handout.ts`; who waits for one is held by `held.ts`.
+ * Source: CONTRACT "What machines ask over HTTP", COMPATIBILITY 4.4, 4.5; bugs L2 and S5 of pxemngr 0.8.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { parseMac, quote } from '../domain/address.ts'
 import { type MachineAddresses, systemsBehind } from '../domain/report.ts'
 import type { Handed, Handout } from '../runs/handout.ts'
-import type { Lives } from '../runs/life.ts'
+import type { Lives, MachineIdentity } from '../runs/life.ts'
 import type { TestFiles, TestVariables } from '../runs/test-files.ts'
 import type { RunTokens } from '../runs/token.ts'
+import type { Turns } from '../runs/turns.ts'
 import type { RunRow } from '../store/run-rows.ts'
 import { baseUrl, type Caller, identifyCaller, nameMachine } from './caller.ts'
+import { createDeliveries } from './delivery.ts'
 import type { HttpApp } from './env.ts'
+import { createHeldQuestions, type Released, waitSeconds } from './held.ts'
 import {
   contextRequest,
   decodePart,
@@ -28,7 +29,6 @@ import {
   text,
 } from './machine-plane.ts'
 import type { MachineOptions } from './machines.ts'
-import { uploadUrl } from './raw-upload.ts'
 
 export interface HandoutUrlOptions
   extends Pick<MachineOptions, 'store' | 'callers' | 'trusted' | 'publicUrl' | 'log' | 'answerBoot' | 'onAnswered'> {
@@ -36,6 +36,7 @@ export interface HandoutUrlOptions
   readonly handout: Handout
   readonly tokens: RunTokens
   readonly lives: Lives
+  readonly turns: Turns
   /** `wait.test` and `run.sh` that ship. */
   readonly embedded: { readonly wait: string; readonly loop: string }
 }
@@ -44,23 +45,33 @@ export interface HandoutUrls {
   /** For `createHttpServer`: answers the request itself and returns whether it did. */
   first(incoming: IncomingMessage, outgoing: ServerResponse): boolean
   mount(app: HttpApp): void
+  /** Answers who is held, and holds nobody any more: before the servers close. */
+  close(): void
 }
 
-/** On an open connection an answer is taken for delivered after this (CONTRACT). */
-const deliveredAfterMs = 10_000
-/** An upload that is not kept within this is not waited for: the run is recorded as sent by itself. */
-const uploadedWithinMs = 50
 const waitName = 'wait'
 const loopName = 'run.sh'
 
 interface Answered extends MachineAnswer {
   readonly handed?: Handed
+  readonly waits?: Waits
+}
+
+/** There is nothing for a machine that can wait for it. */
+interface Waits {
+  readonly machine: MachineIdentity
+  readonly systems: readonly number[]
+  readonly seconds: number
+  /** Looks again. */
+  readonly again: () => Answered
 }
 
 export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   const { store, callers, files, handout, tokens, lives } = options
-  /** Runs under way on a connection: its next request says that they were delivered. */
-  const onConnection = new WeakMap<Socket, (next: IncomingMessage) => void>()
+  const deliveries = createDeliveries()
+  const held = createHeldQuestions(options.turns)
+  handout.onRequested((system) => held.wake(system))
+  lives.onBoot(({ machine }) => held.booted(machine))
 
   function answer(request: MachineRequest): Answered | Promise<Answered> | undefined {
     const route = parseRoute(request.path)
@@ -75,7 +86,8 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
       : nextTest(route.mac, caller, request)
   }
 
-  function nextTest(given: string | undefined, caller: Caller, request: MachineRequest): Answered {
+  /** `isHeld`: it is the same question, looked at again. */
+  function nextTest(given: string | undefined, caller: Caller, request: MachineRequest, isHeld = false): Answered {
     let machine: MachineAddresses = caller
     if (given !== undefined) {
       const mac = parseMac(given)
@@ -104,9 +116,16 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
       })
     const ids = systems.map(({ id }) => id)
     const looks = request.method === 'HEAD' || isPrefetch(request)
-    if (!looks) lives.sign(identity, '/nexttest/', Date.now())
+    if (!looks && !isHeld) lives.sign(identity, '/nexttest/', Date.now())
     const found = looks ? handout.peek(ids, variables) : handout.take(ids, identity, variables)
-    if (!found) return wait(first.name, machine, url)
+    if (!found) {
+      const nothing = wait(first.name, machine, url)
+      const seconds = looks ? 0 : waitSeconds(request.header('prefer'))
+      // What cannot be handed out now may be so in a moment, which nobody would tell.
+      if (seconds === 0 || !handout.isIdle(ids) || nothing.body !== options.embedded.wait) return nothing
+      const again = () => nextTest(given, caller, request, true)
+      return { ...nothing, waits: { machine: identity, systems: ids, seconds, again } }
+    }
     const headers = runHeaders(found.run.id, urlsOf(url, found.run.id), found.times.timeoutMs)
     if (looks && request.method === 'GET') return text(503, 'not done for a prefetch', { 'retry-after': '0' })
     return { ...text(200, found.script, headers), ...('delivered' in found ? { handed: found as Handed } : {}) }
@@ -176,17 +195,43 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
 
   function first(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
     const { socket } = incoming
-    onConnection.get(socket)?.(incoming)
+    deliveries.heard(incoming)
     let found: Answered | Promise<Answered> | undefined
     const fail = (error: unknown): void => {
       options.log.error('a test URL failed', { path: incoming.url, error })
       if (!outgoing.headersSent) send(text(500, 'the server failed: its log says why'))
     }
     const send = (answered: Answered): void => {
-      if (answered.handed) follow(socket, outgoing, answered.handed)
+      if (answered.waits && hold(answered, answered.waits)) return
+      if (answered.handed) deliveries.follow(outgoing, socket, answered.handed)
       outgoing.writeHead(answered.status, headersOf(answered))
       outgoing.end(incoming.method === 'HEAD' ? undefined : answered.body)
       options.onAnswered?.(answered.status)
+    }
+    const hold = (nothing: Answered, { again, ...waits }: Waits): boolean => {
+      const { waits: _, ...plain } = nothing
+      const answerHeld = (why: Released): boolean => {
+        if (why === 'booted' || why === 'closing') {
+          send(withHeader(plain, 'connection', 'close'))
+          return true
+        }
+        const { waits: still, ...now } = again()
+        if (still && why === 'requested') return false
+        send(still ? withHeader(now, 'preference-applied', `wait=${waits.seconds}`) : now)
+        return true
+      }
+      return held.hold({
+        ...waits,
+        outgoing,
+        answer(why) {
+          try {
+            return answerHeld(why)
+          } catch (error) {
+            fail(error)
+            return true
+          }
+        },
+      })
     }
     try {
       found = answer(rawRequest(incoming))
@@ -199,43 +244,9 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     return true
   }
 
-  /** Finds out whether the answer arrives. */
-  function follow(socket: Socket, outgoing: ServerResponse, handed: Handed): void {
-    let isWhole = false
-    const end = (isDelivered: boolean, next?: IncomingMessage): void => {
-      clearTimeout(timer)
-      onConnection.delete(socket)
-      socket.off('end', closed)
-      socket.off('error', reset)
-      socket.off('close', gone)
-      outgoing.off('finish', whole)
-      if (!isDelivered) handed.cut()
-      // A result that comes at once is recorded together with that: one sync for both.
-      else if (next && isUploadOf(next, handed.run.id)) setTimeout(recordDelivered, uploadedWithinMs, handed)
-      else void handed.delivered()
-    }
-    const whole = (): void => {
-      isWhole = true
-    }
-    const closed = (): void => {
-      // Its FIN may be read before ours: it counts once the whole answer has gone out.
-      if (isWhole) end(true)
-    }
-    const reset = (): void => end(false)
-    const gone = (hadError: boolean): void => end(isWhole && !hadError)
-    const timer = setTimeout(() => end(isWhole && !socket.destroyed), deliveredAfterMs)
-    timer.unref()
-    outgoing.on('finish', whole)
-    socket.on('end', closed)
-    socket.on('error', reset)
-    socket.on('close', gone)
-    onConnection.set(socket, (next) => {
-      if (isWhole) end(true, next)
-    })
-  }
-
   return {
     first,
+    close: () => held.close(),
     mount(app) {
       for (const path of ['/nexttest', '/nexttest/:mac', '/script/:test']) {
         app.all(path, async (c) => {
@@ -252,13 +263,8 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   }
 }
 
-/** Not a closure: it would keep the request and its answer for as long, and the collector would move them all about. */
-function recordDelivered(handed: Handed): void {
-  void handed.delivered()
-}
-
-function isUploadOf({ method, url = '' }: IncomingMessage, run: number): boolean {
-  return method === 'POST' && uploadUrl.exec(url)?.[1] === String(run)
+function withHeader(answered: Answered, name: string, value: string): Answered {
+  return { ...answered, headers: { ...answered.headers, [name]: value } }
 }
 
 /** What the loop of a machine (`run.sh`) goes by; other clients ignore it. */

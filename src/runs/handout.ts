@@ -50,6 +50,10 @@ export interface Handout {
     systems: readonly number[],
     variables: (run: RunRow) => TestVariables,
   ): { readonly run: RunRow; readonly script: string; readonly times: TestTimes } | undefined
+  /** Whether no run waits for any of these systems, as the last look has shown. */
+  isIdle(systems: readonly number[]): boolean
+  /** `listener` is called when a run has been asked for, and can be taken. */
+  onRequested(listener: (system: number) => void): void
   /**
    * Records as sent a run that is taken: its machine has acted on it before the connection told. `isAsked`: what is
    * committed from now on comes behind that record; else only once it is `kept`.
@@ -85,13 +89,16 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
   const idle = new Set<number>()
   /** Systems none of whose waiting runs is a retry: their oldest is the next. */
   const withoutRetries = new Set<number>()
+  const listeners: ((system: number) => void)[] = []
   store.onApplied(({ events }) => {
     for (const event of events) {
       if (event.type !== 'run.requested') continue
       idle.delete(event.system)
       if (event.attempt > 1) withoutRetries.delete(event.system)
+      for (const listener of listeners) listener(event.system)
     }
   })
+  const isIdle = (systems: readonly number[]): boolean => systems.every((system) => idle.has(system))
 
   /** Waiting runs in the order in which they are handed out. */
   const waiting = (systems: readonly number[], limit: number): RunRow[] => {
@@ -103,7 +110,7 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
   }
 
   const find = (systems: readonly number[], variables: (run: RunRow) => TestVariables) => {
-    if (systems.every((system) => idle.has(system))) return undefined
+    if (isIdle(systems)) return undefined
     /** Tests that cannot be handed out to a system now: what was found for one run holds for the next. */
     const faulty = new Set<string>()
     let looked = 0
@@ -198,6 +205,8 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
   return {
     take,
     peek: find,
+    isIdle,
+    onRequested: (listener) => void listeners.push(listener),
     ensureSent: (run) => taken.get(run)?.record() ?? sentBefore,
   }
 }

@@ -38,6 +38,8 @@ upload_rate=16384       # … one second for this many bytes
 term_wait=5             # seconds between TERM and KILL
 wait_gap=3              # seconds at least between two questions
 wait_limit=86400        # seconds a script without a run (wait.test) may take
+hold_max=45             # seconds at most for which the server may keep a question until there is a script; under ask_limit
+hold_min=5              # … shorter ones are not worth it: halved where no answer came, a second longer where one did
 timeout_default=86400   # seconds a script may take if the server does not say
 unsent_max=20           # with this many results not uploaded to the server, it is asked for no other script
 others_max=20           # of other servers so many results are kept, and hinder nothing
@@ -149,7 +151,7 @@ choose_client() {
   esac
 }
 
-# request <seconds> <URL> [<type> <file> [<header>]]: GET, or POST of the file. Sets
+# request <seconds> <URL> [<type> <file> [<header>]]: GET, or POST of the file (both empty: GET with a header). Sets
 #   code    status of the last answer; 000: none, or not whole
 #   h_…     its headers that matter here, empty where absent
 # and leaves the answer in $work/body.
@@ -171,9 +173,9 @@ request() {
       */form) set -- "$@" --header "Content-Type: multipart/form-data; boundary=$boundary" --post-file "$request_file" ;;
       *) set -- "$@" --header "Content-Type: $request_type" --post-file "$request_file" ;;
     esac
-    if [ -n "$request_header" ]; then
-      case $client in curl) set -- "$@" -H "$request_header" ;; *) set -- "$@" --header "$request_header" ;; esac
-    fi
+  fi
+  if [ -n "$request_header" ]; then
+    case $client in curl) set -- "$@" -H "$request_header" ;; *) set -- "$@" --header "$request_header" ;; esac
   fi
   request_dir=${request_file%/*}
   request_errors=/dev/null
@@ -215,13 +217,14 @@ read_head() {
       [Xx]-[Pp]xemngr-[Ee]xtend:*) h_extend=$head_value ;;
       [Xx]-[Pp]xemngr-[Tt]imeout:*) h_timeout=$head_value ;;
       [Xx]-[Pp]xemngr-[Cc]losed:*) h_closed=$head_value ;;
+      [Pp]reference-[Aa]pplied:*) h_waited=$head_value ;;
       [Cc]ontent-[Tt]ype:*) h_type=$head_value ;;
       [Cc]ontent-[Ll]ength:*) h_length=$head_value ;;
     esac
   done < "$work/head"
 }
 
-no_headers() { h_run='' h_upload='' h_progress='' h_extend='' h_timeout='' h_closed='' h_type='' h_length=''; }
+no_headers() { h_run='' h_upload='' h_progress='' h_extend='' h_timeout='' h_closed='' h_waited='' h_type='' h_length=''; }
 
 # The first line of the last answer, without line end.
 answer_line() {
@@ -838,13 +841,35 @@ stop() {
   exit "$2"
 }
 
-# A script that belongs to no run (wait.test): nothing is kept or uploaded, and it is never asked again at once.
+# ask: for the next script. A server that can do so answers only when there is one, or `hold` seconds are over (RFC 7240):
+# an idle machine then asks once in a while, and has its script at once. One that cannot, or has a wait.test of the site's
+# own to hand out, answers as it always did. Not while results wait for their upload, which comes before each question.
+ask() {
+  ask_header=
+  if [ -z "$once" ] && [ "$unsent" -eq 0 ] && [ "$hold" -ge "$hold_min" ]; then ask_header="Prefer: wait=$hold"; fi
+  ask_began=$(uptime_now)
+  request "$ask_limit" "$url/nexttest/" '' '' "$ask_header"
+  case $code in
+    # A second longer each time; half as long where the answer was waited for in vain, and not just a server that is away.
+    200) [ "$hold" -ge "$hold_max" ] || hold=$((hold + 1)) ;;
+    000 | 408 | 5*) [ -z "$ask_header" ] || ! has_waited "$hold_min" || hold=$((hold / 2)) ;;
+  esac
+}
+
+# Whether the last question took so many seconds, or nobody can tell.
+has_waited() { ask_ended=$(uptime_now) && [ -n "$ask_began" ] || return 0; [ $((ask_ended - ask_began)) -ge "$1" ]; }
+
+# After an answer without a run: a script such as wait.test, for which nothing is kept or uploaded, is run, unless the
+# server has done the waiting. It is never asked again at once.
 run_wait() {
+  if [ -n "$h_waited" ] && [ -n "$ask_began" ] && has_waited "$wait_gap"; then return; fi
   sleep "$wait_gap" &
   napping=$!
-  sh "$work/body" >&2 < /dev/null &
-  transfer=$!
-  await "$wait_limit"
+  if [ -z "$h_waited" ]; then
+    sh "$work/body" >&2 < /dev/null &
+    transfer=$!
+    await "$wait_limit"
+  fi
   wait "$napping"
   napping=
 }
@@ -929,7 +954,7 @@ main() {
   mkdir -p "$work" || die "cannot write in $spool"
 
   recover
-  pause=$pause_min flush_turns=1 flush_skip=0 tries=0 last=''
+  pause=$pause_min flush_turns=1 flush_skip=0 tries=0 last='' hold=$hold_max
   while :; do
     flush
     if [ "$unsent_here" -ge "$unsent_max" ]; then
@@ -937,7 +962,7 @@ main() {
     elif ! make_room; then
       trouble "no room in $spool: asks for nothing"
     else
-      request "$ask_limit" "$url/nexttest/"
+      ask
       if [ "$code" != 200 ]; then
         trouble "$url/nexttest/ gives no script ($code)"
       elif ! usable; then

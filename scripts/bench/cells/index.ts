@@ -6,7 +6,7 @@ import { bulk, commandStart, secondStart } from './commands.ts'
 import { httpFileCells, profileUrl } from './http.ts'
 import { manyResults, matrixGrid } from './many-results.ts'
 import { resultCycle } from './result-cycle.ts'
-import { bootsBesideUpload, waitingMachines } from './runs.ts'
+import { bootsBesideUpload, heldMachines, waitingMachines } from './runs.ts'
 import { manySystems, startCells } from './sizes.ts'
 import { configurationReads, fileCells, mixed } from './tftp.ts'
 
@@ -20,6 +20,7 @@ export const cells: readonly Cell[] = [
   ...startCells,
   bootsBesideUpload,
   waitingMachines,
+  heldMachines,
   commandStart,
   bulk,
   secondStart,

@@ -2,6 +2,7 @@
  * The cells about machines under test: boots beside a large upload, and two thousand machines that wait for something to do.
  */
 import { Agent, request } from 'node:http'
+import { connect, type Socket } from 'node:net'
 import type { Bench } from '../bench.ts'
 import type { Cell, Sample } from '../cell.ts'
 import { layOut, macOf, type Work } from '../files.ts'
@@ -192,4 +193,108 @@ function question(server: Server, n: number): Promise<void> {
       .on('error', reject)
       .end()
   })
+}
+
+/** As `run.sh` asks to be held, in seconds. */
+const holdSeconds = 45
+/** Machines that then get a test while the others are held, one after the other. */
+const startsMeasured = 20
+const betweenStartsMs = 100
+const startTimeoutMs = 10_000
+
+export const heldMachines: Cell = {
+  name: 'held-machines',
+  title: `2,000 machines without a test, held as run.sh asks for it; then ${startsMeasured} of them get one`,
+  metrics: [
+    { key: 'cpu', label: 'CPU %', better: 'less', digits: 2 },
+    { key: 'rate', label: 'questions/s', better: 'less', digits: 0 },
+    { key: 'memory', label: 'resident MB', better: 'less', digits: 0 },
+    { key: 'start', label: 'test asked for to there ms', better: 'less', digits: 1 },
+    { key: 'slowest', label: 'slowest', better: 'less', digits: 1 },
+  ],
+  targets: [{ subject: 'pxemngr', metric: 'cpu', atMost: 5 }],
+  async prepare(bench) {
+    const work = layOut(bench.dir, 0)
+    const daemon = await startDaemon(bench, work, await dataDirCopy(bench, work, machines, 'held'), 'pxemngr')
+    const measure = (): Promise<Sample> => measureHeld(bench, daemon)
+    return { subjects: [{ name: 'pxemngr', measure }], absent: [], close: () => daemon.stop() }
+  },
+}
+
+async function measureHeld(bench: Bench, daemon: Daemon): Promise<Sample> {
+  const open = new Set<Socket>()
+  let questions = 0
+  let failed: Error | undefined
+  let isOver = false
+  /** By machine, when it is to get a test: told when it has it. */
+  const given = new Map<number, () => void>()
+  const wait = (n: number, seconds: number): void => {
+    if (isOver) return
+    heldQuestion(daemon, n, seconds, open).then(
+      (run) => {
+        questions += 1
+        if (run !== '0') given.get(n)?.()
+        wait(n, holdSeconds)
+      },
+      (error: Error) => {
+        if (!isOver) failed ??= error
+      },
+    )
+  }
+  // As if each had asked at some time of the last minute.
+  for (let n = 0; n < machines; n++) wait(n, 1 + Math.floor(Math.random() * holdSeconds))
+  await pause(2000)
+  const before = daemon.cpuMs() ?? 0
+  questions = 0
+  const begun = performance.now()
+  await pause((bench.quick ? 6 : 20) * 1000)
+  const elapsedMs = performance.now() - begun
+  const cpu = (100 * ((daemon.cpuMs() ?? 0) - before)) / elapsedMs
+  const rate = (1000 * questions) / elapsedMs
+  const memory = residentBytes(daemon.process.pid) / bytesPerMb
+  const startsMs: number[] = []
+  for (let start = 0; start < startsMeasured; start++) {
+    await pause(betweenStartsMs)
+    const n = Math.floor(Math.random() * machines)
+    const asked = performance.now()
+    const there = new Promise<void>((resolve, reject) => {
+      given.set(n, resolve)
+      setTimeout(() => reject(new Error(`sys${n} does not get its test`)), startTimeoutMs).unref()
+    })
+    await call(daemon.socket, 'nexttest', { name: `sys${n}`, tests: ['wait'] })
+    await there
+    given.delete(n)
+    startsMs.push(performance.now() - asked)
+  }
+  isOver = true
+  for (const socket of open) socket.destroy()
+  if (failed) throw failed
+  startsMs.sort((a, b) => a - b)
+  const [start = 0, slowest = 0] = [startsMs[startsMeasured >> 1], startsMs.at(-1)]
+  return { cpu, rate, memory, start, slowest }
+}
+
+/** One question as curl asks it; the run that it is answered with. */
+function heldQuestion({ http }: Daemon, n: number, seconds: number, open: Set<Socket>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(http.port, http.host)
+    open.add(socket)
+    socket.setEncoding('latin1')
+    socket.write(`GET /nexttest/${macOf(n, ':')}/ HTTP/1.1\r\nHost: bench\r\nPrefer: wait=${seconds}\r\n\r\n`)
+    socket.once('data', (text: string) => {
+      const run = /^HTTP\/1\.1 200 [\s\S]*\r\nx-pxemngr-run: (\d+)\r\n/.exec(text)?.[1]
+      socket.end()
+      if (run === undefined) reject(new Error(`/nexttest/ answers ${text.slice(0, 200)}`))
+      else resolve(run)
+    })
+    socket.on('error', reject)
+    socket.on('close', () => {
+      open.delete(socket)
+      reject(new Error('/nexttest/ was not answered'))
+    })
+  })
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
