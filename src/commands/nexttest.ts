@@ -122,8 +122,8 @@ async function request({ actor, daemon }: CallContext, given: Args): Promise<Ask
   }
   selectSystems(queries, given.name)
   const wanted = expandTests(daemon, given.tests)
-  const all = [...wanted.tests, ...wanted.suites.flatMap(({ expected }) => expected)]
-  if (all.some((test) => !queries.findTest(test))) await daemon.tests.sync()
+  const all = new Set([...wanted.tests, ...wanted.suites.flatMap(({ expected }) => expected)])
+  if ([...all].some((test) => !queries.findTest(test))) await daemon.tests.sync()
   return daemon.store.commit(actor, (tx) =>
     selectSystems(tx, given.name).flatMap((system) =>
       requestTests(tx, system.id, wanted, version).map((run) => ({ ...run, system: system.name })),

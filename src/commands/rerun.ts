@@ -4,7 +4,7 @@
 import * as v from 'valibot'
 import { defineCommand } from './definition.ts'
 import { runArguments, runNumbers, typedRuns } from './run-argument.ts'
-import { checkTest, requestRun } from './run-request.ts'
+import { checkTests, requestRun } from './run-request.ts'
 import { getRun, runIds } from './run-view.ts'
 
 export const rerun = defineCommand({
@@ -26,7 +26,10 @@ export const rerun = defineCommand({
     const { queries } = daemon.store
     // Named twice it is still one run.
     const runs = [...new Set(named)]
-    for (const run of runs) checkTest(daemon, getRun(queries, run).test.name)
+    checkTests(
+      daemon,
+      runs.map((run) => getRun(queries, run).test.name),
+    )
     const made = await daemon.store.commit(actor, (tx) =>
       runs.map((run) => {
         const { system, test, version } = getRun(tx, run)

@@ -38,7 +38,7 @@ export function expandTests(daemon: Daemon, words: readonly string[]): Requested
     }
     return [word]
   })
-  for (const test of tests) checkTest(daemon, test)
+  checkTests(daemon, tests)
   return { tests, suites }
 }
 
@@ -52,10 +52,17 @@ function getSuite(daemon: Daemon, name: string): readonly { readonly name: strin
   return suite
 }
 
-/** Refuses a test that nobody registered, whose file is gone, or that is quarantined. */
-export function checkTest(daemon: Daemon, test: string): void {
+/**
+ * Refuses a test that nobody registered, whose file is gone, or that is quarantined. The folder is read once and each test
+ * looked at once, however often it is named: a thousand runs of one test are asked for in one go.
+ */
+export function checkTests(daemon: Daemon, tests: Iterable<string>): void {
+  const files = new Set(daemon.tests.names())
+  for (const test of new Set(tests)) checkTest(daemon, test, files.has(test))
+}
+
+function checkTest(daemon: Daemon, test: string, present: boolean): void {
   const known = nameFault(test) === undefined && daemon.store.queries.findTest(test) !== undefined
-  const present = daemon.tests.names().includes(test)
   if (!known && !present) {
     const hint = hintFor(test, daemon.tests.names(), 'pxemngr dpytest -l')
     throw new Refusal('not-found', `Test name ${test} not defined`, { hint })
@@ -84,10 +91,12 @@ export function requestTests(
   { tests, suites }: RequestedTests,
   version: string | null,
 ): { readonly id: number; readonly test: string }[] {
+  const ids = new Map<string, number>()
   const idOf = (name: string): number => {
-    const test = tx.findTest(name)
-    if (!test) throw new Refusal('not-found', `Test name ${name} not defined`)
-    return test.id
+    const id = ids.get(name) ?? tx.findTest(name)?.id
+    if (id === undefined) throw new Refusal('not-found', `Test name ${name} not defined`)
+    ids.set(name, id)
+    return id
   }
   const runs = tests.map((test) => ({ id: requestRun(tx, system, idOf(test), version), test }))
   const counted = version ?? tx.versionOf(system)?.name

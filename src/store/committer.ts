@@ -17,6 +17,8 @@ import type { Recall } from './recall.ts'
 import type { Database } from './sqlite.ts'
 import type { CommitOptions, Queries, Transaction } from './store.ts'
 
+/** Whoever waits answers a request when he is told: of so many answers, not of a whole batch, a turn of the event loop is made. */
+const toldAtOnce = 16
 /** Commands that may wait; more are refused. Each is a request somebody holds open. */
 const waitingMax = 50_000
 
@@ -112,7 +114,10 @@ export function createCommitter(parts: CommitterParts): Committer {
       giveBack(waiting, error)
       return
     }
-    for (const outcome of waiting) settle(outcome)
+    for (const [at, outcome] of waiting.entries()) {
+      if (at > 0 && at % toldAtOnce === 0) await new Promise(setImmediate)
+      settle(outcome)
+    }
   }
 
   /** The batch is not kept. */

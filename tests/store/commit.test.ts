@@ -88,6 +88,29 @@ test('commands of one batch see those before them, share one sync and get number
   assert.ok(syncs < 10, `${syncs} syncs for 50 commands`)
 })
 
+test('those of a large batch are told in order, a few in each turn of the event loop', async (t) => {
+  const store = await open(t, makeFolder(t))
+  let turn = 0
+  let isOver = false
+  t.after(() => {
+    isOver = true
+  })
+  const count = (): void => {
+    turn += 1
+    if (!isOver) setImmediate(count)
+  }
+  setImmediate(count)
+  const order: number[] = []
+  const add = async (index: number): Promise<number> => {
+    await store.commit(operator, (tx) => addSystem(tx, `c${index}`))
+    order.push(index)
+    return turn
+  }
+  const turns = await Promise.all(Array.from({ length: 100 }, (_, index) => add(index)))
+  assert.deepEqual(order, [...order.keys()])
+  for (const each of new Set(turns)) assert.ok(turns.filter((other) => other === each).length <= 16)
+})
+
 test('while the disk holds a batch back nothing of it is served, and commands that saw it wait with it', async (t) => {
   const disk = faultyDisk()
   const store = await open(t, makeFolder(t), { disk })
