@@ -22,6 +22,11 @@ export interface ProfileFolder {
   refused(): { readonly name: string; readonly why: string }[]
   /** Names whose file is there now and may be a profile; none where the folder cannot be read. */
   names(): string[]
+  /**
+   * What the file says, as it is now; a link out of the folder is not read. `embedded`: of `local` where its file cannot be
+   * read. undefined: there is nothing that could be read.
+   */
+  text(name: string): { readonly text: string; readonly template: boolean; readonly embedded: boolean } | undefined
   /** undefined if the folder can be read, else a line that says why not: every machine gets `local` then. */
   folderFault(): string | undefined
 }

@@ -41,6 +41,8 @@ const pagePaths = [
   '/boots',
   '/boots/:id',
   '/setup',
+  '/profiles',
+  '/profiles/:name',
   '/tests/:id',
   '/test/:id',
   '/test/:id/file/:place',

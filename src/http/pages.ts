@@ -1,8 +1,8 @@
 /**
  * The web pages: their routes, who sees what of them, and the assets they need.
  *
- * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…`, POST of the forms, and what `boot-pages.ts` and
- * `result-pages.ts` have; `loginPage` and `problemPage` give `app.ts` its pages in the same layout. What each page says is
+ * `mountPages` registers GET `/`, `/system/<id>/`, `/assets/…`, POST of the forms, and what `boot-pages.ts`,
+ * `profile-pages.ts` and `result-pages.ts` have; `loginPage` and `problemPage` give `app.ts` its pages in the same layout. What each page says is
  * in `pages/`, how it looks in `templates/pages/`; access is settled before any handler here runs (`access.ts`).
  * Source: CONTRACT "What people see over HTTP", WEB.md.
  */
@@ -26,6 +26,7 @@ import { createSystemHistory } from './pages/system-history.ts'
 import { tableOfSystem } from './pages/system-tests.ts'
 import { createVersionIndex } from './pages/version-index.ts'
 import type { HttpProblem } from './problems.ts'
+import { mountProfilePages } from './profile-pages.ts'
 import { exportList, mountResultPages } from './result-pages.ts'
 
 export interface Pages {
@@ -80,6 +81,7 @@ export function mountPages(app: HttpApp, daemon: Daemon, options: PagesOptions =
 
   mountResultPages(app, daemon, versions, show, nowMs)
   mountBootPages(app, daemon, show, nowMs)
+  mountProfilePages(app, daemon, index, show, nowMs)
 
   app.get('/assets/:file', (c) => {
     const asset = findStatic(c.req.path)

@@ -69,6 +69,8 @@ export interface ProfileFiles {
   has(name: string): boolean
   /** Names whose file is there now and may be a profile, in folder order. */
   names(): string[]
+  /** What the file says, for people; as `ProfileFolder.text`. */
+  text(name: string): { readonly text: string; readonly template: boolean; readonly embedded: boolean } | undefined
   /** Why what is called so may be no profile, whatever its file says; undefined if it may, or is not there. */
   refusal(name: string): string | undefined
   /** Files that are there and may be no profiles. */
@@ -177,6 +179,14 @@ export function createProfileFiles(
       renderFaults.delete(name)
       return undefined
     },
+    text(name) {
+      const read = readNow(name)
+      if (read === undefined && name !== localProfile) return undefined
+      const bytes = Buffer.from(read ?? embeddedLocal)
+      const utf8 = bytes.toString('utf8')
+      const text = Buffer.from(utf8, 'utf8').equals(bytes) ? utf8 : bytes.toString('latin1')
+      return { text, template: isTemplate(bytes), embedded: read === undefined }
+    },
     has: (name) =>
       nameFault(name) === undefined && isFile(pathOf(name)) && offer.refusal(name, pathOf(name)) === undefined,
     names: () => there().filter((name) => offer.refusal(name, pathOf(name)) === undefined),
@@ -193,6 +203,19 @@ export function createProfileFiles(
     return {
       fault: content.ok ? undefined : content.fault,
       render: (variables) => render(name, content, variables, keepsFault),
+    }
+  }
+
+  /** Also what does not compile: whoever mends it has to see it. */
+  function readNow(name: string): Uint8Array | undefined {
+    if (nameFault(name) !== undefined || offer.reserved(name) !== undefined) return undefined
+    const path = pathOf(name)
+    try {
+      const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+      const read = stat && readSmallFile(path, stat, (fd) => offer.outside(path, fd))
+      return typeof read === 'string' ? undefined : read
+    } catch {
+      return undefined // `fault` says why
     }
   }
 

@@ -98,6 +98,11 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
       refusal: () => undefined,
       refused: () => [],
       folderFault: () => undefined,
+      text(name) {
+        const text = files.get(name)
+        if (text === undefined && name !== 'local') return undefined
+        return { text: text ?? '<% bad\n', template: text === null, embedded: text === undefined }
+      },
     },
     listeners: { tftp: ['127.0.0.1:69'], http: ['127.0.0.1:8000'], socket: '/run/pxemngr.sock' },
     loaders: ['pxelinux.0'],

@@ -192,10 +192,28 @@ function decisionOf(site: Site, mac: string): NonNullable<BootRow['decision']> {
   return { by: 'mac', instead: '', seq: site.store.queries.nextBootOf(mac as Mac)?.seq ?? 0 }
 }
 
+/** A file as people write them, with a line that no loader knows. */
+function profileText(name: string): string {
+  return `# ${name}: https://boot.example.org/profiles
+DEFAULT install
+PROMPT 0
+TIMEUOT 50
+
+LABEL install
+  MENU LABEL ^Install ${name}
+  KERNEL ${name}/linux
+  APPEND initrd=${name}/initrd.gz auto=true priority=critical url=http://192.0.2.1/preseed.cfg ---
+
+LABEL rescue
+  KERNEL ${name}/linux
+  APPEND initrd=${name}/initrd.gz rescue/enable=true
+`
+}
+
 /** Some hundred machines with a story, for screenshots and browser tests; returns the id of one with everything. */
 export async function fillSite(site: Site, count: number): Promise<number> {
   for (const profile of ['debian13-install', 'rescue', 'memtest', 'ubuntu-26.04-autoinstall-raid1-encrypted']) {
-    site.files.set(profile, 'default 0\n')
+    site.files.set(profile, profileText(profile))
   }
   site.files.set('broken', null)
   await site.daemon.profiles.sync()

@@ -173,3 +173,37 @@ describe('a bad profile', () => {
     assert.equal(text(files, 'a'), 'two')
   })
 })
+
+describe('the text of a profile, for people', () => {
+  const read = (name: string) => open().text(name)
+  it('is the file as it is, also where it does not compile, in UTF-8 or else byte for byte', () => {
+    write('plain', 'label é\n')
+    assert.deepEqual(read('plain'), { text: 'label é\n', template: false, embedded: false })
+    write('bad', '<% if (\n')
+    assert.notEqual(open().fault('bad'), undefined)
+    assert.deepEqual(read('bad'), { text: '<% if (\n', template: true, embedded: false })
+    write('old', Buffer.from('caf\xe9\n', 'latin1'))
+    assert.equal(read('old')?.text, 'café\n')
+  })
+  it('of local is the embedded one where its file is missing, and of others there is none', () => {
+    assert.deepEqual(read('local'), { text: 'embedded local\n', template: false, embedded: true })
+    write('local', 'own\n')
+    assert.deepEqual(read('local'), { text: 'own\n', template: false, embedded: false })
+    assert.equal(read('nosuch'), undefined)
+  })
+  it('is not read through a link out of the folder, from what is no file, or by a name that can be none', () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'pxemngr-elsewhere-'))
+    try {
+      writeFileSync(join(elsewhere, 'key'), 'secret')
+      symlinkSync(join(elsewhere, 'key'), join(dir, 'out.prof'))
+      symlinkSync(join(elsewhere, 'key'), join(dir, 'local.prof'))
+      mkdirSync(join(dir, 'folder.prof'))
+      execFileSync('mkfifo', [join(dir, 'fifo.prof')])
+      write('default', 'x')
+      for (const name of ['out', 'folder', 'fifo', 'default', '../x', '']) assert.equal(read(name), undefined, name)
+      assert.equal(read('local')?.embedded, true)
+    } finally {
+      rmSync(elsewhere, { recursive: true })
+    }
+  })
+})

@@ -19,6 +19,8 @@ const pageNames = [
   'boots',
   'boot',
   'setup',
+  'profiles',
+  'profile',
   'login',
   'problem',
   'matrix',
@@ -30,14 +32,27 @@ const pageNames = [
 export type PageName = (typeof pageNames)[number]
 
 /** Places of the left rail. */
-export type Place = 'machines' | 'boots' | 'tests' | 'results' | 'setup'
+export type Place = 'machines' | 'boots' | 'tests' | 'results' | 'setup' | 'profiles'
 
-const places: readonly { readonly place: Place; readonly text: string; readonly href: string }[] = [
+interface PlaceLink {
+  readonly place: Place
+  readonly text: string
+  readonly href: string
+  /** Listed below it, where there is room. */
+  readonly below?: Omit<PlaceLink, 'below'>
+}
+
+const places: readonly PlaceLink[] = [
   { place: 'machines', text: 'Machines', href: '/' },
   { place: 'boots', text: 'Boots', href: '/boots' },
   { place: 'tests', text: 'Tests', href: '/queue' },
   { place: 'results', text: 'Results', href: '/versions' },
-  { place: 'setup', text: 'Setup', href: '/setup' },
+  {
+    place: 'setup',
+    text: 'Setup',
+    href: '/setup',
+    below: { place: 'profiles', text: 'Profiles', href: '/profiles' },
+  },
 ]
 
 export interface Crumb {
@@ -112,7 +127,7 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
     style: assetUrl('style.css'),
     script: assetUrl('app.js'),
     icon: iconUrl(frame),
-    places: reads ? places.map((each) => ({ ...each, current: each.place === frame.place })) : [],
+    places: reads ? places.map((each) => placeLink(each, frame.place)) : [],
     crumbs: frame.crumbs ?? [],
     search: reads,
     query: frame.query ?? '',
@@ -133,6 +148,16 @@ export function renderPage(name: PageName, data: object, frame: Frame): string {
 /** The login page, from where one comes back to `path`. */
 export function loginUrl(path: string): string {
   return path === '/' ? '/login/' : `/login/?${new URLSearchParams({ next: path })}`
+}
+
+/** `current`: whether it is where the page is, itself or below it. */
+function placeLink({ place, below, ...link }: PlaceLink, shown: Place | undefined): object {
+  const isBelow = below !== undefined && below.place === shown
+  return {
+    ...link,
+    current: place === shown ? 'page' : isBelow ? 'true' : undefined,
+    below: below && { text: below.text, href: below.href, current: isBelow },
+  }
 }
 
 /** The tab's icon. */

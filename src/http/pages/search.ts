@@ -6,6 +6,7 @@ import type { Daemon } from '../../commands/daemon.ts'
 import { findAddress } from '../../domain/address.ts'
 import type { Named } from '../../store/run-rows.ts'
 import type { Queries } from '../../store/store.ts'
+import { profileUrl } from './profile-list.ts'
 import type { ListData, ListPage, Section } from './run-lists.ts'
 import type { ListQuery } from './run-selection.ts'
 import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
@@ -69,7 +70,7 @@ export async function viewSearch(daemon: Daemon, query: ListQuery, nowMs: number
     Versions: links(queries.listVersions(), ({ id }: Named) => `/tests/${id}/`),
     Profiles: links(
       daemon.profiles.names().map((name) => ({ name })),
-      ({ name }: { name: string }) => `/?${new URLSearchParams({ q: name })}`,
+      ({ name }: { name: string }) => profileUrl(name),
     ),
   }
   const options = await tableOfSearch(daemon, query)

@@ -97,7 +97,7 @@ function profileRows(daemon: Daemon): SetupRow[] {
     fault: there.has(name) ? (profiles.fault(name) ?? null) : (refused.get(name) ?? 'no file'),
     machines: booting.get(name) ?? 0,
     about: name === localProfile ? 'its own disk; what a machine gets whose profile cannot be served' : '',
-    href: `/?${new URLSearchParams({ q: name })}`,
+    href: `/profiles/${encodeURIComponent(name)}`,
   }))
 }
 

@@ -1,0 +1,56 @@
+/**
+ * What a profile's file boots when nobody touches the keyboard, in words, and what in it was not understood, by line.
+ *
+ * As PXELINUX and the iPXE script read it (`domain/selection.ts`). A template is read as it stands, since what it renders
+ * to is another for each machine. Source: the syslinux wiki, STYLE "Flows" (one decision, shown as it is made).
+ */
+import { type Note, parseProfile } from '../../domain/profile.ts'
+import { selectLabel } from '../../domain/selection.ts'
+
+export interface ProfileBoot {
+  /** `its own disk`, `linux vmlinuz`, `menu.c32`; undefined where there is nothing that boots by itself. */
+  readonly what: string | undefined
+  /** Facts of the chosen entry: name and value. */
+  readonly facts: readonly { readonly name: string; readonly value: string }[]
+  /** Lines of the chosen entry, from 1, both included; undefined: none was chosen, or it stands in no line of its own. */
+  readonly lines: { readonly first: number; readonly last: number } | undefined
+  readonly remarks: readonly string[]
+  /** What was not understood, or is not followed, with its line. */
+  readonly notes: readonly Note[]
+}
+
+export function readProfileBoot(text: string): ProfileBoot {
+  const profile = parseProfile(text)
+  const notes = [
+    ...profile.faults,
+    ...profile.includes.map(({ line, text: file }) => ({ line, text: `INCLUDE ${file} is not looked into here` })),
+  ].sort((a, b) => a.line - b.line)
+  const selection = selectLabel(profile)
+  if (!selection) return { what: undefined, facts: [], lines: undefined, remarks: [], notes }
+  const { label, remarks } = selection
+  const { kernel } = label
+  const what =
+    label.localboot !== undefined
+      ? 'its own disk'
+      : kernel
+        ? kernel.kind === 'linux'
+          ? `the kernel ${kernel.file}`
+          : kernel.file
+        : undefined
+  const facts = [
+    { name: 'Entry', value: label.name },
+    { name: 'Kernel', value: [kernel?.file, kernel?.args].filter(Boolean).join(' ') },
+    { name: 'Command line', value: label.append },
+    { name: 'Initrd', value: label.initrds.join(' ') },
+    { name: 'Device tree', value: label.deviceTree ?? '' },
+  ].filter(({ value }) => value !== '')
+  const next = profile.labels.find(({ line }) => line > label.line)
+  const last = next ? next.line - 1 : lengthOf(text)
+  const lines = label.line > 0 ? { first: label.line, last: Math.max(label.line, last) } : undefined
+  return { what, facts, lines, remarks, notes }
+}
+
+/** Lines of a text; one feed at its end begins no other. */
+function lengthOf(text: string): number {
+  return text.replace(/\n$/, '').split('\n').length
+}
