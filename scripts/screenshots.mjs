@@ -5,7 +5,7 @@
  * Each page at 360, 900 and 1,600 px, light and dark, over the real application without sockets to machines
  * (tests/harness/site.ts). To be looked at, not only taken: what does the eye fall on first, and is it what matters?
  */
-import { existsSync, mkdirSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
@@ -16,6 +16,9 @@ if (existsSync(runtime) && realpathSync(process.execPath) !== realpathSync(runti
   await run(runtime, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
   process.exit()
 }
+
+// The sources alone do not know their version; the build puts it in.
+globalThis.BUILD_VERSION = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')).version
 
 const widths = [360, 900, 1600]
 const themes = ['light', 'dark']

@@ -262,7 +262,9 @@ async function start(
     managed.get().catch((error: unknown) => log.error('the management plane failed to load', { error })),
   )
   log.debug('compiled code of the build', { bundles: usedCodeCaches() })
-  log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems() })
+  const { addresses, urlFrom } = premisesOf(config, reach)
+  const pages = listeners.http.length === 0 ? 'off' : `${urlFrom(addresses[0] ?? '127.0.0.1')}/`
+  log.info('ready', { version, seq: store.seq, systems: store.queries.countSystems(), pages })
   return {
     readyLine: `pxemngr ready tftp=${list(listeners.tftp)} http=${list(listeners.http)} socket=${config.socket}`,
     async reload() {

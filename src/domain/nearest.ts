@@ -34,7 +34,8 @@ export function hintFor(typed: string, names: readonly string[], see: string): s
   const nearest = findNearest(typed, names)
   if (nearest !== undefined) return `did you mean ${nearest}?`
   if (names.length === 0) return undefined
-  return names.length <= listedMax ? `there is: ${names.join(', ')}` : `see ${see}`
+  if (names.length === 1) return `there is only ${names[0]}`
+  return names.length <= listedMax ? `there are ${names.join(', ')}` : `see ${see}`
 }
 
 /** Optimal string alignment distance, row by row. */

@@ -257,8 +257,9 @@
   let filterFetch
   const filter = async (form) => {
     const url = urlOfFilter(form)
-    if (url.href === location.href) return
+    // What was typed before and is still under way is not wanted any more, also where nothing else has to be fetched.
     filterFetch?.abort()
+    if (url.href === location.href) return
     filterFetch = new AbortController()
     const { signal } = filterFetch
     const asked = new URL(url)

@@ -49,9 +49,9 @@ test('a name that is not there gets a hint: the nearest, or what there is', asyn
   )
   await add('web01', mac)
   assert.equal(await hint('nextboot', { name: 'wbe01', profile: 'local' }), 'did you mean web01?')
-  assert.equal(await hint('nextboot', { name: 'storage', profile: 'local' }), 'there is: web01')
+  assert.equal(await hint('nextboot', { name: 'storage', profile: 'local' }), 'there is only web01')
   assert.equal(await hint('nextboot', { name: 'web01', profile: 'instal' }), 'did you mean install?')
-  assert.match(String(await hint('nextboot', { name: 'web01', profile: 'zzzzzzzz' })), /^there is: .*install/)
+  assert.match(String(await hint('nextboot', { name: 'web01', profile: 'zzzzzzzz' })), /^there are .*install/)
   assert.equal(await hint('nexttest', { name: 'web01', tests: ['zzzzzzz'] }), undefined)
   assert.equal(
     await hint('dpysystem', { name: '52-54-00-99-99-99' }),

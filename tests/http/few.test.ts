@@ -41,6 +41,11 @@ describe('pages with few data', () => {
   test('two machines are both or neither', async () => {
     const ids = [await site.add('a', ['52:54:00:00:00:01'], 'local'), await site.add('b', ['52:54:00:00:00:02'])]
     assert.match(await said('/'), /Neither of the 2 machines needs you\. They boot next: 1 local, 1 nothing yet\./)
+    await site.add('b', [], 'local')
+    assert.match(await said('/'), /Both boot local next\./)
+    await site.add('c', ['52:54:00:00:00:03'], 'local')
+    assert.match(await said('/'), /None of 3 machines needs you\. All 3 boot local next\./)
+    await site.call('delsystem', { name: 'c' })
     for (const [at, systemId] of ids.entries()) {
       site.boots.push(bootOf({ ip: `10.0.0.${at}`, systemId }, 200_000, ['vmlinuz'], 'no ACK'))
     }
