@@ -718,6 +718,25 @@ describe('commands', () => {
     assert.match(xml, /name="smoke"[\s\S]*<error message="cancelled: gone/)
   })
 
+  test('nexttest --wait: a failed run that is waived while others run is no failure at the end', async () => {
+    const waiting = daemon.run(['nexttest', system, 'smoke', 'disk', '--wait', '--json'])
+    await until('both wait', async () => (await results(system)).length === 2)
+    const failed = await fetchRun()
+    await upload(failed, 'E: known trouble\n')
+    await daemon.must('waive', String(failed), '--why', 'known')
+    await upload(await fetchRun(), 'I: fine\n')
+    const { status, stdout } = await waiting
+    assert.equal(status, 0, stdout)
+    const { runs } = JSON.parse(stdout) as { runs: (Run & { waived: boolean })[] }
+    assert.deepEqual(
+      runs.map(({ verdict, waived }) => [verdict, waived]),
+      [
+        ['fail', true],
+        ['pass', false],
+      ],
+    )
+  })
+
   test('nexttest --wait: an interrupt is 130, says which runs stay, and writes JUnit', async () => {
     const junit = join(daemon.dataDir, 'interrupted.xml')
     const words = ['nexttest', system, 'smoke', 'disk', '--wait', '--junit', junit, '--socket', daemon.ready.socket]
