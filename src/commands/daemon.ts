@@ -185,7 +185,7 @@ export interface Daemon {
   readonly version: string
   /** Whether it accepts requests on every listener (`/healthz`). */
   readonly ready: boolean
-  /** ms since the epoch */
+  /** Of `performance.now()`, ms: the clock may be set while it runs. */
   readonly startedMs: number
   readonly store: Store
   readonly profiles: ProfileFolder

@@ -75,7 +75,7 @@ export const status = defineCommand({
     const { active, recent } = daemon.transfers()
     return {
       version: daemon.version,
-      uptime: Math.max(0, Math.floor((Date.now() - daemon.startedMs) / 1000)),
+      uptime: Math.max(0, Math.floor((performance.now() - daemon.startedMs) / 1000)),
       ready: daemon.ready,
       degraded: daemon.degraded(),
       notices: daemon.notices(),

@@ -83,6 +83,11 @@ export async function waitForRuns(
   } finally {
     stop()
   }
+  // One that ended early may have been waived since, or come late.
+  for (const group of seen.keys()) {
+    const last = queries.attemptsOf(group).at(-1)
+    if (last) seen.set(group, viewRun(daemon, last))
+  }
   const runs = [...seen.values()]
   if (open.size > 0 && !signal.aborted) await note(`timed out: ${formatStaying(runs)}`)
   return { runs, timedOut: open.size > 0 }

@@ -106,7 +106,7 @@ async function start(
   const testing = await openTesting(store, log, () => config, trace)
   closers.push(() => testing.close())
 
-  const startedMs = Date.now()
+  const startedMs = performance.now()
   const transfers = createTransferLog(trace)
   store.onApplied((record) => transfers.reported(record))
   const neighbours = createNeighbours()

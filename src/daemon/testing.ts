@@ -76,8 +76,11 @@ export async function openTesting(
   const retriesOf = (test: string) => tests.times(test)?.retries ?? 0
   const uploads = createUploads({ store, folder, progress, log, retriesOf, turns })
   const { files, renderFaults } = tests
-  const handout = createHandout({ store, files, lives, log, keepScript: folder.keepScript, renderFaults })
   const clock = openRunClock({ store, lives, tests, progress, uploads, log })
+  const handout = createHandout({
+    ...{ store, files, lives, log, keepScript: folder.keepScript, renderFaults },
+    rebooted: (run) => void clock.rebooted(run),
+  })
   const retention = openRetention({
     store,
     folder,

@@ -109,14 +109,18 @@ export function mountApi(app: HttpApp, daemon: Daemon, log: Log): void {
 
 async function call(c: HttpContext, daemon: Daemon, command: Command, log: Log): Promise<Response> {
   const type = c.req.header('content-type')
-  if (!/^application\/json *(;|$)/i.test(type ?? '')) {
+  // A form of a foreign page cannot say this type. Only what a browser adds by itself, the cookie, needs that guard:
+  // `curl -d`, `fetch` and plain sockets say another type, or none, beside a token or on the socket.
+  if (c.get('access').via === 'session' && !/^application\/json *(;|$)/i.test(type ?? '')) {
     const detail = `the body has to be application/json${type === undefined ? '' : `, not ${type.slice(0, 80)}`}`
     return problemResponse(httpProblem('unsupported-media-type', detail), { accept: 'application/json' })
   }
   if (Number(c.req.header('content-length') ?? 0) > bodyMaxBytes) {
     throw new Refusal('too-large', `the body is larger than ${bodyMaxBytes} bytes`)
   }
-  const body = parseJsonObject(await readBody(c.req.raw.body, bodyMaxBytes))
+  const bytes = await readBody(c.req.raw.body, bodyMaxBytes)
+  // No body at all is no argument (`curl -X POST`).
+  const body = bytes.length === 0 ? {} : parseJsonObject(bytes)
   const args: unknown = validateArguments(command.name, command.args, body)
   const context = contextOf(c, daemon)
   if (command.stream && (command.stream.when?.(args) ?? true)) {

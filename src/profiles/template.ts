@@ -3,7 +3,8 @@
  *
  * The variables are names of their own in the template (`<%= mac %>`) and plain data: their values are never looked at
  * for tags. A fault says the line of the file. A template is a program of whoever may write into the folder; it can do
- * what the daemon can. Hides Eta and its two habits that scripts must not see: it turns CR LF into LF, and its debug
+ * what the daemon can. A first rendering that does not end is stopped: the daemon has one thread, and all machines wait
+ * for it. To watch over each rendering would take half a millisecond of it. Hides Eta and its two habits that scripts must not see: it turns CR LF into LF, and its debug
  * mode changes what `if` without braces means (used here only to find the line of a fault). Source: CONTRACT "TFTP".
  */
 import { Script } from 'node:vm'
@@ -25,6 +26,12 @@ export interface Template {
   render(variables: Readonly<Record<string, unknown>>): string
 }
 
+/** A rendering takes a fraction of a millisecond; one that takes this long has no end. */
+const renderMaxMs = 2000
+/** Where the script finds what to run: `vm` stops what runs inside a script, not a function. */
+const seat = 'pxemngr.template'
+const runInSeat = new Script(`globalThis[Symbol.for(${JSON.stringify(seat)})]()`)
+
 const options = { useWith: true, autoEscape: false, autoTrim: false, cache: false } as const
 const eta = new Eta(options)
 /** Keeps the line of the tag it is at: for locating only. */
@@ -40,17 +47,40 @@ export function compileTemplate(text: string): Template {
   const carriage = standIn(text)
   const source = carriage === undefined ? text : text.replaceAll('\r', carriage)
   const run = compile(source)
+  let hasEnded = false
+  let endless: TemplateFault | undefined
   return {
     render(variables) {
+      if (endless) throw endless
+      const render = () => eta.render(run, { ...variables })
       let result: string
       try {
-        result = eta.render(run, { ...variables })
+        result = hasEnded ? render() : renderBounded(render)
+        hasEnded = true
       } catch (error) {
+        if (isTimeout(error)) {
+          endless = new TemplateFault(`it is not rendered within ${renderMaxMs} ms`, undefined)
+          throw endless
+        }
         throw new TemplateFault(oneLine(error), lineOfFailure(source, variables))
       }
       return carriage === undefined ? result : result.replaceAll(carriage, '\r')
     },
   }
+}
+
+/** As `render`; throws (`ERR_SCRIPT_EXECUTION_TIMEOUT`) when that takes too long. */
+function renderBounded(render: () => string): string {
+  Object.defineProperty(globalThis, Symbol.for(seat), { value: render, configurable: true })
+  try {
+    return String(runInSeat.runInThisContext({ timeout: renderMaxMs }))
+  } finally {
+    Reflect.deleteProperty(globalThis, Symbol.for(seat))
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
 }
 
 type Run = ReturnType<typeof eta.compile>

@@ -74,6 +74,8 @@ export interface HandoutOptions {
   /** Keeps the text of a test as it was sent, by its hash. */
   readonly keepScript: (hash: string, text: string) => Promise<void> | undefined
   readonly renderFaults: Pick<RenderFaults, 'tell'>
+  /** Its machine began another boot between taking the run and the record that it was sent. */
+  readonly rebooted: (run: number) => void
 }
 
 interface Taken {
@@ -83,7 +85,8 @@ interface Taken {
 /** Nothing is to be recorded. */
 const sentBefore: Sent = { isAsked: true, kept: Promise.resolve() }
 
-export function createHandout({ store, files, lives, log, keepScript, renderFaults }: HandoutOptions): Handout {
+export function createHandout(options: HandoutOptions): Handout {
+  const { store, files, lives, log, keepScript, renderFaults } = options
   const taken = new Map<number, Taken>()
   /** Systems without a waiting run: most machines that ask have none, thousands ask every few seconds. */
   const idle = new Set<number>()
@@ -138,6 +141,7 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
     const found = find(systems, variables)
     if (!found) return undefined
     const { run, test, times, script } = found
+    const bootMs = lives.find(machine)?.bootMs
     let recorded: Sent | undefined
     const record = (): Sent => {
       if (!recorded) {
@@ -154,6 +158,8 @@ export function createHandout({ store, files, lives, log, keepScript, renderFaul
       async delivered() {
         try {
           await record().kept
+          // Nobody else sees that boot: while it was seen, the run still counted as waiting.
+          if (lives.find(machine)?.bootMs !== bootMs) options.rebooted(run.id)
         } catch (error) {
           // It waits again, and comes again: rather twice than never.
           log.error('a run that was sent could not be recorded', { run: run.id, error })

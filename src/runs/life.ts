@@ -17,6 +17,8 @@ export interface MachineIdentity {
 export interface Life {
   /** When its last boot began: its configuration was read, or a kernel without one. ms. */
   readonly bootMs: number | undefined
+  /** When it last read its configuration in that boot: it may have started over unnoticed since `bootMs`. ms. */
+  readonly configuredMs: number | undefined
   /** Last thing asked for in that boot, in words: `the profile install`, `vmlinuz`, `/localboot/`. */
   readonly reached: string
   /** It has not got beyond its loader: nothing but configurations and modules was asked for. */
@@ -89,7 +91,10 @@ export function createLives(): Lives {
       const again = before?.bootMs !== undefined && boot.atMs - before.lastSignMs < oneBootMs && before.isLoading
       const bootMs = again ? before.bootMs : boot.atMs
       const reached = 'file' in boot.read ? boot.read.file : `the profile ${boot.read.profile}`
-      keep({ bootMs, reached, isLoading: true, lastSignMs: boot.atMs, systemId: boot.systemId, machine: boot.machine })
+      keep({
+        ...{ bootMs, configuredMs: boot.atMs, reached, isLoading: true, lastSignMs: boot.atMs },
+        ...{ systemId: boot.systemId, machine: boot.machine },
+      })
       if (!again) for (const listener of listeners) listener(boot)
     },
     sign(machine, reached, atMs, loads = false) {
@@ -97,8 +102,10 @@ export function createLives(): Lives {
       const stage = stageOf(reached)
       // A kernel that no configuration of this server named (one inside the loader, say) is a boot too.
       const isFirst = before?.bootMs === undefined || stageOf(before.reached) === 'report'
+      const begins = loads && stage === 'file' && isFirst
       keep({
-        bootMs: loads && stage === 'file' && isFirst ? atMs : before?.bootMs,
+        bootMs: begins ? atMs : before?.bootMs,
+        configuredMs: begins ? undefined : before?.configuredMs,
         reached,
         isLoading: stage === 'module' && before?.isLoading === true,
         lastSignMs: atMs,

@@ -3,10 +3,10 @@
  * `rebooted`), or because the machine that should have fetched them booted and was not heard of again (infra).
  *
  * After a start of the daemon no run is closed before its grace has passed once more: what was answered meanwhile could
- * not be seen. Source: RUNS "Verdicts", "Times", "Life of a run".
+ * not be seen. The same goes for a clock that was set forward, or a host that slept. Source: RUNS "Verdicts", "Times", "Life of a run".
  */
 import type { TestFolder } from '../commands/daemon.ts'
-import { parseIp4 } from '../domain/address.ts'
+import { type Mac, parseIp4 } from '../domain/address.ts'
 import type { Actor } from '../domain/event.ts'
 import type { KeptProgress } from '../domain/run.ts'
 import type { Log } from '../log.ts'
@@ -19,6 +19,8 @@ import type { Uploads } from './uploads.ts'
 
 const daemon: Actor = { who: 'pxemngr', from: 'daemon', surface: 'daemon' }
 const lookMs = 1000
+/** The clock went this much further than time did since the last look: it was set, or the host slept. */
+const leapMs = 10_000
 /** Runs closed in one look; the rest a second later. */
 const closedMax = 200
 /** Open runs of one system that a boot may concern. */
@@ -28,11 +30,15 @@ const lostMax = 100
 
 type Closing = Extract<Ending, { kind: 'closed' }>
 
+const lostByBoot: Closing = { kind: 'closed', verdict: 'lost', reason: 'rebooted' }
+
 export interface RunClock {
   /** ms; undefined where the run has no deadline. */
   deadlineMs(run: number): number | undefined
   /** Looks now; resolves when what it closed is kept. */
   look(): Promise<void>
+  /** The machine of this run, which is under way, has begun another boot. */
+  rebooted(run: number): Promise<void>
   close(): void
 }
 
@@ -45,6 +51,8 @@ export interface RunClockOptions {
   readonly uploads: Pick<Uploads, 'alone'>
   readonly log: Log
   readonly nowMs?: () => number
+  /** Time that passes, whatever the clock is set to; `nowMs` where only that is given. */
+  readonly upMs?: () => number
   /** For tests: looks only when asked. */
   readonly manual?: boolean
 }
@@ -52,7 +60,9 @@ export interface RunClockOptions {
 export function openRunClock(options: RunClockOptions): RunClock {
   const { store, lives, tests, progress, uploads, log } = options
   const now = options.nowMs ?? Date.now
-  const readyMs = now()
+  const up = options.upMs ?? options.nowMs ?? (() => performance.now())
+  let readyMs = now()
+  let aheadMs = readyMs - up()
   /** Lives of which nothing is left to say; a machine that is heard of again has another one. */
   const judged = new WeakSet<Life>()
   let looking: Promise<void> = Promise.resolve()
@@ -86,6 +96,9 @@ export function openRunClock(options: RunClockOptions): RunClock {
   }
 
   const closeOverdue = async (): Promise<void> => {
+    const leaptMs = now() - up() - aheadMs
+    aheadMs += leaptMs
+    if (leaptMs > leapMs) readyMs = now()
     for (const run of store.queries.overdueRuns(now(), readyMs, closedMax)) {
       const isOverdue = (current: RunRow) => isUnderWay(current) && (current.deadlineMs ?? 0) <= (run.deadlineMs ?? 0)
       await close(run, { kind: 'closed', verdict: 'lost', reason: 'silent' }, isOverdue)
@@ -98,8 +111,9 @@ export function openRunClock(options: RunClockOptions): RunClock {
 
   const onBoot = (boot: BootSeen): void => {
     for (const run of runsOf(boot)) {
-      if (run.sentMs === null || run.sentMs >= boot.atMs) continue
-      void close(run, { kind: 'closed', verdict: 'lost', reason: 'rebooted' }, isUnderWay)
+      // What is known to be sent by now was sent before, if in the same instant.
+      if (run.sentMs === null || run.sentMs > boot.atMs) continue
+      void close(run, lostByBoot, isUnderWay)
     }
   }
 
@@ -110,22 +124,38 @@ export function openRunClock(options: RunClockOptions): RunClock {
     for (const system of systemsOf(machine, systemId)) {
       if (!underWay().has(system)) continue
       for (const run of store.queries.runs({ system, states: ['sent', 'running'], limit: openMax })) {
-        if (isOn(run, machine)) found.push(run)
+        if (isOn(run, machine, system)) found.push(run)
       }
     }
     return found
   }
 
-  const isOn = (run: RunRow, machine: BootSeen['machine']): boolean => {
+  /** Whether the machine fetched the run, from whichever of its interfaces. */
+  const isOn = (run: RunRow, machine: BootSeen['machine'], system: number): boolean => {
     const { mac = null, ip = null } = store.queries.machineOf(run.id) ?? {}
-    return mac !== null && machine.mac !== undefined ? mac === machine.mac : ip === null || ip === machine.ip
+    return mac !== null && machine.mac !== undefined
+      ? mac === machine.mac || macsOfMachine(machine.mac, system).some((text) => text === mac)
+      : ip === null || ip === machine.ip
   }
 
   /** Whether a run that the machine fetched after that boot is lost. */
   const isLostSince = (system: number, machine: BootSeen['machine'], bootMs: number): boolean =>
     store.queries
       .runs({ system, states: ['done'], verdicts: ['lost'], limit: lostMax })
-      .some((run) => (run.sentMs ?? 0) >= bootMs && isOn(run, machine))
+      .some((run) => (run.sentMs ?? 0) >= bootMs && isOn(run, machine, system))
+
+  /** MACs of a system that names the machine by this one: it boots from one interface and may speak from another. */
+  const macsOfMachine = (mac: Mac, system: number): Mac[] => {
+    const macs = store.queries.addressesOf(system).flatMap(({ kind, text }) => (kind === 'mac' ? [text] : []))
+    return macs.includes(mac) ? macs : []
+  }
+
+  /** When the machine was last heard of, from whichever of its interfaces. */
+  const lastSignOf = ({ machine: { mac }, lastSignMs }: Life, systems: readonly number[]): number => {
+    if (mac === undefined) return lastSignMs
+    const others = systems.flatMap((system) => macsOfMachine(mac, system))
+    return Math.max(lastSignMs, ...others.map((other) => lives.find({ mac: other, ip: undefined })?.lastSignMs ?? 0))
+  }
 
   const systemsOf = (machine: BootSeen['machine'], systemId: number | undefined): Set<number> => {
     // By its addresses too: a boot that `default` decided says nothing of the machine's own system.
@@ -138,25 +168,27 @@ export function openRunClock(options: RunClockOptions): RunClock {
   const judgeBoots = async (): Promise<void> => {
     if (waiting().size === 0) return
     for (const life of lives.all()) {
-      const { bootMs, lastSignMs, reached, machine, systemId } = life
+      const { bootMs, reached, machine, systemId } = life
       if (bootMs === undefined || judged.has(life)) continue
+      const readMs = life.configuredMs ?? bootMs
       const systems = [...systemsOf(machine, systemId)].filter((system) => waiting().has(system))
       const [run] =
         systems.length === 0
           ? []
-          : store.queries.oldestRequestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < bootMs)
+          : store.queries.oldestRequestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < readMs)
       if (!run) {
         judged.add(life)
         continue
       }
       const patienceMs = tests.times(run.test.name)?.bootMs
-      if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
+      if (patienceMs === undefined || now() - Math.max(lastSignOf(life, systems), readyMs) < patienceMs) continue
       // It did come, for another run: its silence is that run's, also once that is lost by it.
       if (runsOf(life).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
       judged.add(life)
       if (systems.some((system) => isLostSince(system, machine, bootMs))) continue
       const who = machine.mac ?? machine.ip ?? run.system.name
-      const reason = `${who} booted at ${new Date(bootMs).toISOString()} and got as far as ${reached}`
+      const bootedMs = run.requestedMs < bootMs ? bootMs : readMs
+      const reason = `${who} booted at ${new Date(bootedMs).toISOString()} and got as far as ${reached}`
       await close(run, { kind: 'closed', verdict: 'infra', reason }, ({ state }) => state === 'requested')
     }
   }
@@ -192,6 +224,10 @@ export function openRunClock(options: RunClockOptions): RunClock {
       return Math.max(row.deadlineMs, readyMs + (row.graceMs ?? 0))
     },
     look,
+    async rebooted(run) {
+      const row = store.queries.getRun(run)
+      if (row && isUnderWay(row)) await close(row, lostByBoot, isUnderWay)
+    },
     close: () => clearInterval(timer),
   }
 }

@@ -13,8 +13,8 @@ export interface SpaceGuard {
   written(bytes: number): void
 }
 
-/** The disk is asked at most so often. */
-const askedEveryMs = 1000
+/** The disk is asked at most so often: what others write to it counts for the next upload. */
+const askedEveryMs = 100
 
 export function createSpaceGuard(dir: string, keepFree: () => Config['keepFree'], nowMs = Date.now): SpaceGuard {
   let asked = Number.NEGATIVE_INFINITY

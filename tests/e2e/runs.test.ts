@@ -358,6 +358,22 @@ describe('verdicts, deadlines, retries', () => {
     await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
   })
 
+  test('a boot right behind the answer, before the run is recorded as sent, loses the run too', async (t) => {
+    const nic = `${system}-hasty`
+    await daemon.must('addsystem', nic, '52:54:00:0b:00:09')
+    await daemon.must('nextboot', nic, 'local')
+    const peer = await openPeer(t)
+    for (let round = 0; round < 5; round += 1) {
+      await daemon.must('nexttest', nic, 'smoke')
+      const { headers } = await get('/nexttest/52:54:00:0b:00:09/')
+      const run = Number(headers.get('x-pxemngr-run'))
+      assert.ok(run > 0)
+      await read(peer, daemon.tftpPort, 'pxelinux.cfg/01-52-54-00-0b-00-09')
+      await until('the run is lost', async () => (await show(run)).reason === 'rebooted')
+    }
+    await daemon.must('delsystem', nic)
+  })
+
   for (const [what, agent, paths] of [
     ['lpxelinux.0', 'Syslinux/6.04', ['/boot/pxelinux.cfg/01-52-54-00-0b-00-07', '/boot/pxelinux.cfg/default']],
     ['another loader', 'Wget/1.21', ['/boot/pxelinux.cfg/01-52-54-00-0b-00-07']],
@@ -716,6 +732,25 @@ describe('commands', () => {
     const xml = readFileSync(junit, 'utf8')
     assert.match(xml, /<testsuites tests="2" failures="0" errors="2"/)
     assert.match(xml, /name="smoke"[\s\S]*<error message="cancelled: gone/)
+  })
+
+  test('nexttest --wait: a failed run that is waived while others run is no failure at the end', async () => {
+    const waiting = daemon.run(['nexttest', system, 'smoke', 'disk', '--wait', '--json'])
+    await until('both wait', async () => (await results(system)).length === 2)
+    const failed = await fetchRun()
+    await upload(failed, 'E: known trouble\n')
+    await daemon.must('waive', String(failed), '--why', 'known')
+    await upload(await fetchRun(), 'I: fine\n')
+    const { status, stdout } = await waiting
+    assert.equal(status, 0, stdout)
+    const { runs } = JSON.parse(stdout) as { runs: (Run & { waived: boolean })[] }
+    assert.deepEqual(
+      runs.map(({ verdict, waived }) => [verdict, waived]),
+      [
+        ['fail', true],
+        ['pass', false],
+      ],
+    )
   })
 
   test('nexttest --wait: an interrupt is 130, says which runs stay, and writes JUnit', async () => {

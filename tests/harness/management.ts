@@ -80,7 +80,7 @@ export async function openManagement(options: Partial<ManagementOptions> = {}): 
     ...testing.parts,
     version: '9.9.9',
     ready: true,
-    startedMs: Date.now(),
+    startedMs: performance.now() - 42_500,
     store,
     profiles: {
       async sync() {

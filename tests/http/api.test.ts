@@ -116,7 +116,7 @@ test('hostile bodies are refused in one line: no JSON, arrays, depth, keys given
   const send = (body: string | Uint8Array<ArrayBuffer>) => m.call('delsystem', {}, { body })
   const deep = `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`
   for (const [body, detail] of [
-    ['', /^the body is not JSON/],
+    [' ', /^the body is not JSON/],
     ['{"name":', /^the body is not JSON/],
     ['{"name":"a"} x', /^the body is not JSON/],
     ['[]', /not a JSON object/],
@@ -137,10 +137,35 @@ test('hostile bodies are refused in one line: no JSON, arrays, depth, keys given
   assertProblem(await send('{"a":"{\\"b\\":[","name":"{{"}'), 400, 'usage', /there is no argument "a"/)
 })
 
-test('a body has to be application/json, whatever it holds', async () => {
-  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'multipart/form-data']) {
-    const answer = await m.call('status', {}, { headers: { 'content-type': type } })
+test('no body is no argument', async () => {
+  assert.equal((await m.call('syncbootnames', {}, { body: '' })).status, 200)
+  assertProblem(await m.call('delsystem', {}, { body: '' }), 400, 'usage', /the argument "name" is missing/)
+})
+
+test('with a login a body has to be application/json; a token or the socket may call it anything (curl -d, fetch)', async () => {
+  const { body } = await m.call('token add', { name: 'ann' })
+  const form = new URLSearchParams({ token: String(body['token']) })
+  const login = await m.overTcp('/login/', { method: 'POST', body: form, redirect: 'manual' })
+  const cookie = (login.headers.get('set-cookie') ?? '').split(';')[0] ?? ''
+  assert.match(cookie, /^pxemngr-session=/)
+  const bearer = { authorization: `Bearer ${String(body['token'])}` }
+  for (const type of [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'application/jsonp',
+    'multipart/form-data',
+    '',
+  ]) {
+    const headers = { 'content-type': type }
+    const change = { method: 'POST', body: '{}' }
+    const answer = await m.overTcp('/api/v1/syncbootnames', {
+      ...change,
+      headers: { ...headers, cookie, host: 'boot' },
+    })
     assertProblem(answer, 415, 'unsupported-media-type', /has to be application\/json/)
+    const byToken = await m.overTcp('/api/v1/syncbootnames', { ...change, headers: { ...headers, ...bearer } })
+    assert.equal(byToken.status, 200, type)
+    assert.equal((await m.call('status', {}, { headers })).status, 200, type)
   }
   for (const type of ['application/json', 'Application/JSON; charset=utf-8', 'application/json;charset=UTF-8']) {
     assert.equal((await m.call('status', {}, { headers: { 'content-type': type } })).status, 200, type)

@@ -23,6 +23,17 @@ describe('a template', () => {
     )
   })
 
+  it('that does not end is stopped, and not begun again', () => {
+    const endless = compileTemplate('a\n<% while (true) {} %>\n')
+    const first = performance.now()
+    assert.match(fault(() => endless.render({})).message, /not rendered within 2000 ms/)
+    const again = performance.now()
+    assert.ok(again - first < 8000)
+    assert.match(fault(() => endless.render({})).message, /not rendered within/)
+    assert.ok(performance.now() - again < 500, 'it is known now')
+    assert.equal(render('<% for (let n = 0; n < 3; n++) { %>x<% } %>'), 'xxx')
+  })
+
   it('values that look like tags stay text', () => {
     assert.equal(render('<%= name %>', { name: '<%= process.exit(1) %>' }), '<%= process.exit(1) %>')
   })

@@ -185,6 +185,63 @@ test('a loader that reads its configuration again is no second boot', async () =
   assert.equal(get(run).state, 'sent')
 })
 
+test('a boot right after one that came to nothing is another failure: three of them make the machine sick', async () => {
+  parts.file('smoke.test', '# pxemngr: boot=4s\necho\n')
+  await parts.tests.sync()
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const run = await request()
+    now += 2000
+    boot(mac)
+    now += 2000
+    boot(mac)
+    now += 4001
+    await look()
+    assert.deepEqual(standing(run).slice(0, 2), ['done', 'infra'], `boot ${attempt + 1}`)
+  }
+  assert.match(String(store.queries.sickOf(1)), /infra/)
+})
+
+test('a machine with two interfaces is one: it boots from one, and speaks from the other', async () => {
+  const second = '52:54:00:12:34:58' as Mac
+  await at(() =>
+    store.commit(person, (tx) => tx.emit({ type: 'address.added', system: 1, address: { kind: 'mac', text: second } })),
+  )
+  const [run, waiting] = [await request(), await request()]
+  now += minute
+  boot(mac)
+  now += minute
+  await send(run, second)
+  for (let passed = 0; passed < 30; passed += 5) {
+    now += 5 * minute
+    parts.lives.sign({ mac: second, ip: undefined }, '/profile/', now)
+    await look()
+  }
+  assert.deepEqual([get(run).state, get(waiting).state], ['sent', 'requested'])
+  boot(mac)
+  await settle()
+  assert.deepEqual(standing(run), ['done', 'lost', 'rebooted'])
+})
+
+test('a clock that is set forward, or a host that slept, closes nothing before its grace', async () => {
+  const run = await request()
+  await send(run)
+  const { lives, progress, uploads, tests } = parts
+  let up = 0
+  const clock = openRunClock({
+    ...{ store, lives, tests, progress, uploads, log: silentLog, manual: true },
+    ...{ nowMs: () => now, upMs: () => up },
+  })
+  now += 120 * minute
+  up += 1000
+  await at(() => clock.look())
+  assert.equal(get(run).state, 'sent')
+  now += 5 * minute + 1
+  up += 5 * minute + 1
+  await at(() => clock.look())
+  assert.deepEqual(standing(run), ['done', 'lost', 'silent'])
+  clock.close()
+})
+
 test('a machine that booted and was not heard of again: infra on the oldest run, with how far it got', async () => {
   const [first, second] = [await request(), await request()]
   now += minute

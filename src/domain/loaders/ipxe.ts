@@ -6,7 +6,7 @@
  * with `#` for its own: file names are therefore percent-encoded, and what cannot be passed on is said in an `echo`.
  * EFI kernels find their initrds by `initrd=` on the command line, BIOS ones ignore it. Local boot: the first disk on
  * BIOS; on EFI the script ends with an error, after which the firmware tries its next entry (a plain `exit` opens the
- * set-up menu). Source: ipxe.org/cmd, PROTOCOLS 3, QEMU "Traps", COMPATIBILITY 4.3 (0.8's form, bug M7).
+ * set-up menu). A profile that is an iPXE script itself stays as it is. Source: ipxe.org/cmd, PROTOCOLS 3, QEMU "Traps", COMPATIBILITY 4.3 (0.8's form, bug M7).
  */
 import { formatMacDashes } from '../address.ts'
 import { initrdsOf, splitArguments } from '../boot-files.ts'
@@ -21,6 +21,7 @@ export const ipxe: Dialect = {
 
 /** The whole script, first line `#!ipxe`. */
 export function renderIpxe(text: string, context: LoaderContext): string {
+  if (/^#!ipxe\s/.test(text)) return text
   const profile = parseProfile(text)
   const selection = selectLabel(profile)
   const lines: string[] = []

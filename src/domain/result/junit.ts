@@ -214,18 +214,30 @@ function own(text: string): string {
   return ` ${text}`.slice(1)
 }
 
-/** UTF-8, and from where that fails Latin-1; without a byte order mark. */
+/** UTF-16 by its byte order mark, else UTF-8, and from where that fails Latin-1; without the mark. */
 function createDecoder(): (bytes: Uint8Array, isLast: boolean) => string {
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const latin1 = new TextDecoder('latin1')
   let isUtf8 = true
+  let wide: InstanceType<typeof TextDecoder> | undefined
   let isFirst = true
-  /** The beginning of a character. */
+  /** The beginning of a character, or of the file. */
   let begun = new Uint8Array()
   return (bytes, isLast) => {
     const joined = new Uint8Array(begun.length + bytes.length)
     joined.set(begun)
     joined.set(bytes, begun.length)
+    if (isFirst && joined.length < 2 && !isLast) {
+      begun = joined
+      return ''
+    }
+    const mark = isFirst ? (joined[0] ?? 0) * 256 + (joined[1] ?? 0) : 0
+    if (mark === 0xfffe || mark === 0xfeff) {
+      wide = new TextDecoder(mark === 0xfffe ? 'utf-16le' : 'utf-16be')
+      isFirst = false
+      begun = new Uint8Array()
+    }
+    if (wide) return wide.decode(joined, { stream: !isLast })
     const end = isUtf8 && !isLast ? joined.length - begunBytes(joined) : joined.length
     begun = joined.slice(end)
     let text: string

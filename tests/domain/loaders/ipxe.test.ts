@@ -10,6 +10,12 @@ const render = (text: string, mac: Mac | undefined = context.mac) => renderIpxe(
 /** Lines after `#!ipxe` and the empty one. */
 const body = (text: string) => render(text).split('\n').slice(2, -1)
 
+it('a profile that is an iPXE script itself stays as it is', () => {
+  const script = '#!ipxe\ndhcp\nchain http://10.0.0.9/menu.ipxe || shell\n'
+  assert.equal(render(script), script)
+  assert.match(render('#!ipxes\n'), /it has no LABEL/)
+})
+
 describe('M7: iPXE scripts of ordinary profiles', () => {
   it('kernel and initrd by /boot/, the initrd named on the kernel line for EFI', () => {
     assert.equal(

@@ -330,6 +330,14 @@ test('JUnit: comments, CDATA and instructions with tags inside, byte order mark,
     counts: { total: 1, pass: 1, fail: 0, skip: 0, todo: 0 },
     cases: [{ name: 's > a<bA&nosuch;', outcome: 'pass', note: '', durationMs: null }],
   })
+  const wide = Buffer.from(
+    '\ufeff<?xml version="1.0" encoding="UTF-16"?><testsuite><testcase name="caf\xe9 😀"/></testsuite>',
+    'utf16le',
+  )
+  for (const bytes of [wide, Buffer.from(wide).swap16()]) {
+    const utf16 = junitOf(bytes)
+    assert.ok('cases' in utf16 && utf16.cases[0]?.name === 'café 😀', JSON.stringify(utf16))
+  }
   const latin = junitOf(Buffer.from('<testsuite><testcase name="caf\xe9"/></testsuite>', 'latin1'))
   assert.ok('cases' in latin && latin.cases[0]?.name === 'café')
   const long = junitOf(Buffer.from(`<testsuite><testcase name="${'&amp;'.repeat(20_000)}"/></testsuite>`))
