@@ -12,7 +12,7 @@ import { bootsPerMachine, createBootTables, createTraceSchema } from '../../src/
 import type { TraceStep } from '../../src/store/boot-timeline.ts'
 import { type Database, openDatabase } from '../../src/store/sqlite.ts'
 import { openTrace, type Trace } from '../../src/store/trace.ts'
-import { readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
+import { readBatch, type StepBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
 import { until } from '../harness/process.ts'
 import { makeFolder } from '../harness/store-folder.ts'
 
@@ -188,6 +188,12 @@ test('when steps go to the tables makes no difference to the boots that are foun
   )
 })
 
+/** A batch as the worker gets it. */
+function sent(batch: StepBatchWriter): StepBatch {
+  const written = batch.end()
+  return structuredClone(written, { transfer: [written.bytes] })
+}
+
 test('a batch for the worker holds each step as it was', () => {
   const steps: TraceStep[] = [
     { ...step('pxelinux.cfg/01-52-54-00-00-00-01'), profile: 'install', systemId: 0, at: 1_790_000_000_000 },
@@ -204,7 +210,29 @@ test('a batch for the worker holds each step as it was', () => {
   const batch = new StepBatchWriter()
   for (const one of steps) batch.add(one)
   assert.equal(batch.count, steps.length)
-  assert.deepEqual(readBatch(structuredClone({ numbers: batch.numbers, texts: batch.texts })), steps)
+  assert.deepEqual(readBatch(sent(batch)), steps)
+})
+
+test('a batch takes texts of any characters and length, and as many steps as come', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 300 }), fc.string({ maxLength: 80 }))
+  const number = fc.oneof(fc.nat(), fc.constant(2 ** 40 + 0.5))
+  const any = fc.record({ mac: text, ip: text, name: text, outcome: text, detail: text, sizeBytes: fc.option(number) })
+  fc.assert(
+    fc.property(fc.array(any, { maxLength: 40 }), (values) => {
+      const steps = values.map((each) => step('', { ...each, profile: undefined, systemId: undefined }))
+      const batch = new StepBatchWriter()
+      for (const one of steps) batch.add(one)
+      const expected = steps.map((one) => ({ ...one, mac: one.mac || undefined }))
+      assert.deepEqual(readBatch(sent(batch)), expected)
+    }),
+  )
+  const batch = new StepBatchWriter()
+  for (let i = 0; i < 2048; i++) batch.add(step(`/boot/${i}`, { detail: `${i}`, at: i }))
+  const read = readBatch(sent(batch))
+  assert.deepEqual(
+    read.map(({ name, detail, at }) => [name, detail, at]),
+    Array.from({ length: 2048 }, (_, i) => [`/boot/${i}`, `${i}`, i]),
+  )
 })
 
 test('a boot keeps what decided it last, and is found by its id', async (t) => {
