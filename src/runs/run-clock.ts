@@ -52,7 +52,7 @@ export function openRunClock(options: RunClockOptions): RunClock {
   const now = options.nowMs ?? Date.now
   const readyMs = now()
   /** Lives of which nothing is left to say; a machine that is heard of again has another one. */
-  const judged = new WeakSet<Life>()
+  const judged = new WeakMap<Life, number>()
   let looking: Promise<void> = Promise.resolve()
 
   /** `still`: asked again in the record's own transaction, since what came before it in its batch counts. */
@@ -128,21 +128,21 @@ export function openRunClock(options: RunClockOptions): RunClock {
     if (waiting().size === 0) return
     for (const life of lives.all()) {
       const { bootMs, lastSignMs, reached, machine, systemId } = life
-      if (bootMs === undefined || judged.has(life)) continue
+      if (bootMs === undefined || judged.get(life) === lastSignMs) continue
       const systems = [...systemsOf(machine, systemId)].filter((system) => waiting().has(system))
       const [run] =
         systems.length === 0
           ? []
           : store.queries.requestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < bootMs)
       if (!run) {
-        judged.add(life)
+        judged.set(life, lastSignMs)
         continue
       }
       const patienceMs = tests.times(run.test.name)?.bootMs
       if (patienceMs === undefined || now() - Math.max(lastSignMs, readyMs) < patienceMs) continue
       // It did come, for another run: its silence is that run's.
       if (runsOf(life).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
-      judged.add(life)
+      judged.set(life, lastSignMs)
       const who = machine.mac ?? machine.ip ?? run.system.name
       const reason = `${who} booted at ${new Date(bootMs).toISOString()} and got as far as ${reached}`
       await close(run, { kind: 'closed', verdict: 'infra', reason }, ({ state }) => state === 'requested')
