@@ -213,6 +213,16 @@ test('what is under way when the time is over is aborted with an ERROR and is no
   })
 })
 
+test('what has not been answered when the time is up is not left behind as a transfer', options, async () => {
+  const content = bytesOf(153)
+  await withTftp({ find: () => content, drop: (count) => count === 0 }, async ({ port, heard }) => {
+    const words = ['clients=1', 'blksize=1408', 'seconds=0.2']
+    const result = await load().tftp(at(port), list({ file: content }), words)
+    assert.deepEqual([result.reads, result.errors, heard.rrqs], [0, 0, 2])
+    assert.deepEqual(heard.errors, [0])
+  })
+})
+
 async function withHttp<T>(answer: RequestListener, use: (port: number) => Promise<T>): Promise<T> {
   const server = createServer(answer)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

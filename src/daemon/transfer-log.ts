@@ -13,8 +13,6 @@ import type { Requester, TransferRecord } from '../tftp/resolution.ts'
 
 /** What `status --transfers` shows at most. */
 const recentMax = 100
-/** Decisions whose transfer has not ended yet: one for each transfer that may be under way. */
-const pendingMax = 5000
 
 export interface TransferLog {
   /** `mac`: that of the configuration's name, if it is named after one. */
@@ -34,19 +32,14 @@ export interface TransferLog {
 export function createTransferLog(trace: Trace): TransferLog {
   const ring: TransferRecord[] = []
   let next = 0
-  const pending = new Map<Requester, { readonly decision: Decision; readonly mac: Mac | undefined }>()
   return {
     configServed(decision, from, mac) {
-      pending.set(from, { decision, mac })
-      if (pending.size <= pendingMax) return
-      const [oldest] = pending.keys()
-      if (oldest !== undefined) pending.delete(oldest)
+      from.served = { decision, mac }
     },
     add(record, from) {
       ring[next] = record
       next = (next + 1) % recentMax
-      const served = from && pending.get(from)
-      if (from && served) pending.delete(from)
+      const served = from?.served
       trace.step({
         at: record.startedMs,
         mac: served ? served.mac : macOfName(record.name),
@@ -77,8 +70,7 @@ export function createTransferLog(trace: Trace): TransferLog {
       })
     },
     downloaded({ from, ...step }) {
-      const served = pending.get(from)
-      if (served) pending.delete(from)
+      const { served } = from
       const { name, startedMs, sizeBytes, sentBytes, durationMs, outcome, detail } = step
       trace.step({
         ...{ at: startedMs, mac: served ? served.mac : macOfName(name), ip: from.address, kind: 'http', name },

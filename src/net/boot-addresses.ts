@@ -34,7 +34,7 @@ export function createBootAddresses(store: Store, nowMs: () => number = Date.now
   return {
     saw(address, mac) {
       const recorded = store.queries.lastMacOf(address)
-      const last = pending.get(address)
+      const last = pending.size === 0 ? undefined : pending.get(address)
       if (recorded === mac && (last?.mac ?? mac) === mac) return
       const now = nowMs()
       const tooSoon = last !== undefined && now - last.atMs < perAddressMs

@@ -14,6 +14,7 @@ export interface MachineIdentity {
   readonly ip: string | undefined
 }
 
+/** As it is now: a machine that asks again within one boot changes it. */
 export interface Life {
   /** When its last boot began: its configuration was read, or a kernel without one. ms. */
   readonly bootMs: number | undefined
@@ -62,26 +63,43 @@ export const oneBootMs = 20_000
 
 interface Placed extends Life {
   /** `lastSignMs` of when it got its place in the order. */
-  readonly placedMs: number
+  placedMs: number
+  configuredMs: number | undefined
+  lastSignMs: number
+  systemId: number | undefined
+  /** Profile that it reached; undefined: it reached something else. */
+  readonly profile: string | undefined
 }
 
 export function createLives(): Lives {
   const lives = new Map<string, Placed>()
   const listeners: ((boot: BootSeen) => void)[] = []
-  const keep = (life: Life) => {
+  const keep = (life: Life, profile?: string) => {
     const key = keyOf(life.machine)
     if (key === undefined) return
     const placedMs = lives.get(key)?.placedMs
-    const stays = placedMs !== undefined && Math.abs(life.lastSignMs - placedMs) < samePlaceMs
+    const stays = placedMs !== undefined && keepsPlace(placedMs, life.lastSignMs)
     if (!stays) lives.delete(key)
     // What was seen of it before its MAC was known would stay behind, silent for ever.
     if (life.machine.mac !== undefined && life.machine.ip !== undefined) lives.delete(life.machine.ip)
-    lives.set(key, { ...life, placedMs: stays ? placedMs : life.lastSignMs })
+    lives.set(key, { ...life, profile, placedMs: stays ? placedMs : life.lastSignMs })
     if (lives.size <= machinesMax) return
     const [oldest] = lives.keys()
     if (oldest !== undefined) lives.delete(oldest)
   }
-  const find = (machine: MachineIdentity): Life | undefined => {
+  /** The same configuration again within one boot: nothing new is kept of what hundreds of machines do at once. */
+  const goOn = (life: Placed, { mac, ip }: MachineIdentity, atMs: number, systemId: number | undefined) => {
+    life.configuredMs = atMs
+    life.lastSignMs = atMs
+    life.systemId = systemId
+    if (mac !== undefined && ip !== undefined) lives.delete(ip)
+    const key = mac ?? ip
+    if (key === undefined || keepsPlace(life.placedMs, atMs)) return
+    lives.delete(key)
+    life.placedMs = atMs
+    lives.set(key, life)
+  }
+  const find = (machine: MachineIdentity): Placed | undefined => {
     const known = (machine.mac && lives.get(machine.mac)) ?? (machine.ip && lives.get(machine.ip))
     return known || undefined
   }
@@ -89,12 +107,15 @@ export function createLives(): Lives {
     booted(boot) {
       const before = find(boot.machine)
       const again = before?.bootMs !== undefined && boot.atMs - before.lastSignMs < oneBootMs && before.isLoading
-      const bootMs = again ? before.bootMs : boot.atMs
+      const { machine, systemId, atMs } = boot
+      const profile = 'profile' in boot.read ? boot.read.profile : undefined
+      if (again && profile !== undefined && before.profile === profile && isSame(before.machine, machine)) {
+        goOn(before, machine, atMs, systemId)
+        return
+      }
+      const bootMs = again ? before.bootMs : atMs
       const reached = 'file' in boot.read ? boot.read.file : `the profile ${boot.read.profile}`
-      keep({
-        ...{ bootMs, configuredMs: boot.atMs, reached, isLoading: true, lastSignMs: boot.atMs },
-        ...{ systemId: boot.systemId, machine: boot.machine },
-      })
+      keep({ bootMs, configuredMs: atMs, reached, isLoading: true, lastSignMs: atMs, systemId, machine }, profile)
       if (!again) for (const listener of listeners) listener(boot)
     },
     sign(machine, reached, atMs, loads = false) {
@@ -120,6 +141,14 @@ export function createLives(): Lives {
     all: () => lives.values(),
     onBoot: (listener) => void listeners.push(listener),
   }
+}
+
+function keepsPlace(placedMs: number, signMs: number): boolean {
+  return Math.abs(signMs - placedMs) < samePlaceMs
+}
+
+function isSame(one: MachineIdentity, other: MachineIdentity): boolean {
+  return one.mac === other.mac && one.ip === other.ip
 }
 
 function keyOf(machine: MachineIdentity): string | undefined {

@@ -64,7 +64,7 @@ export function openRunClock(options: RunClockOptions): RunClock {
   let readyMs = now()
   let aheadMs = readyMs - up()
   /** Lives of which nothing is left to say; a machine that is heard of again has another one. */
-  const judged = new WeakSet<Life>()
+  const judged = new WeakMap<Life, number>()
   let looking: Promise<void> = Promise.resolve()
 
   /** `still`: asked again in the record's own transaction, since what came before it in its batch counts. */
@@ -168,8 +168,8 @@ export function openRunClock(options: RunClockOptions): RunClock {
   const judgeBoots = async (): Promise<void> => {
     if (waiting().size === 0) return
     for (const life of lives.all()) {
-      const { bootMs, reached, machine, systemId } = life
-      if (bootMs === undefined || judged.has(life)) continue
+      const { bootMs, lastSignMs, reached, machine, systemId } = life
+      if (bootMs === undefined || judged.get(life) === lastSignMs) continue
       const readMs = life.configuredMs ?? bootMs
       const systems = [...systemsOf(machine, systemId)].filter((system) => waiting().has(system))
       const [run] =
@@ -177,14 +177,14 @@ export function openRunClock(options: RunClockOptions): RunClock {
           ? []
           : store.queries.oldestRequestedOf(systems, 1).filter(({ requestedMs }) => requestedMs < readMs)
       if (!run) {
-        judged.add(life)
+        judged.set(life, lastSignMs)
         continue
       }
       const patienceMs = tests.times(run.test.name)?.bootMs
       if (patienceMs === undefined || now() - Math.max(lastSignOf(life, systems), readyMs) < patienceMs) continue
       // It did come, for another run: its silence is that run's, also once that is lost by it.
       if (runsOf(life).some(({ sentMs }) => sentMs !== null && sentMs >= bootMs)) continue
-      judged.add(life)
+      judged.set(life, lastSignMs)
       if (systems.some((system) => isLostSince(system, machine, bootMs))) continue
       const who = machine.mac ?? machine.ip ?? run.system.name
       const bootedMs = run.requestedMs < bootMs ? bootMs : readMs

@@ -2,13 +2,14 @@
  * The boot timeline as tables: boots and their steps, written many at a time, found by machine, bounded in number.
  *
  * What a boot is, and when it is written here, is `boot-log.ts`; where the database lies is `trace-worker.ts`. Its
- * statements cost 10 to 20 µs each, as much as a whole small transfer, so nothing here is called for a single step.
+ * statements cost 10 to 20 µs each, as much as a whole small transfer: nothing here is called for a single step, and the
+ * steps of a boot that are written at once are one row, a JSON list.
  */
 import type { DecidedBy } from '../domain/boot.ts'
 import type { Boot, BootQuery, StepDecision, TraceStep } from './boot-timeline.ts'
 import type { Database, Row, SqlValue } from './sqlite.ts'
 
-export const traceSchemaVersion = 2
+export const traceSchemaVersion = 3
 export const bootsPerMachine = 20
 /** Steps in all, some 30 MB; the oldest boots go first. */
 const stepsMax = 150_000
@@ -24,23 +25,47 @@ export function createTraceSchema(database: Database): void {
     CREATE INDEX boot_mac ON boot (mac, id);
     CREATE INDEX boot_ip ON boot (ip, id);
     CREATE INDEX boot_system ON boot (system, id);
-    CREATE TABLE step (
-      boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, at INTEGER NOT NULL,
-      kind TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, sent INTEGER NOT NULL, duration INTEGER NOT NULL,
-      outcome TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (boot, place)) STRICT, WITHOUT ROWID;`)
+    ${stepsTable}`)
 }
+
+/** Steps of a boot from the one with this place on, each as `toEntry` has it. */
+const stepsTable = `
+    CREATE TABLE steps (
+      boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, list TEXT NOT NULL,
+      PRIMARY KEY (boot, place)) STRICT;`
 
 /** Brings the tables of an older version to this one; false: nobody knows that version. */
 export function upgradeTraceSchema(database: Database, version: SqlValue | undefined): boolean {
   if (version === traceSchemaVersion) return true
-  if (version !== 1) return false
-  // 2: what decided the configuration.
+  if (version !== 1 && version !== 2) return false
+  if (version === 1) {
+    // 2: what decided the configuration.
+    database.script(`
+      ALTER TABLE boot ADD COLUMN decided_by TEXT;
+      ALTER TABLE boot ADD COLUMN instead TEXT;
+      ALTER TABLE boot ADD COLUMN decision INTEGER;`)
+  }
+  // 3: a row for the steps that are written at once, where each had its own. A boot's are read in the order of their key.
   database.script(`
-    ALTER TABLE boot ADD COLUMN decided_by TEXT;
-    ALTER TABLE boot ADD COLUMN instead TEXT;
-    ALTER TABLE boot ADD COLUMN decision INTEGER;
+    ${stepsTable}
+    INSERT INTO steps (boot, place, list)
+      SELECT boot, min(place), json_group_array(json_array(at, kind, name, size, sent, duration, outcome, detail))
+      FROM (SELECT * FROM step ORDER BY boot, place) GROUP BY boot;
+    DROP TABLE step;
     PRAGMA user_version = ${traceSchemaVersion};`)
   return true
+}
+
+type BootStep = Boot['steps'][number]
+/** A step in a list: at, kind, name, size, sent, duration, outcome, detail. */
+type Entry = readonly [number, 'tftp' | 'http', string, number | null, number, number, string, string]
+
+function toEntry({ at, kind, name, sizeBytes, sentBytes, durationMs, outcome, detail }: TraceStep): Entry {
+  return [Math.round(at), kind, name, sizeBytes, sentBytes, Math.round(durationMs), outcome, detail]
+}
+
+function toStep([at, kind, name, sizeBytes, sentBytes, durationMs, outcome, detail]: Entry): BootStep {
+  return { at, kind, name, sizeBytes, sentBytes, durationMs, outcome, detail }
 }
 
 /** A boot without its steps, as a row and in memory. */
@@ -100,12 +125,9 @@ export function createBootTables(database: Database): BootTables {
       ],
     )
   }
-  const saveStep = (boot: number, place: number, step: TraceStep): void => {
-    const { at, kind, name, sizeBytes, sentBytes, durationMs, outcome, detail } = step
-    database.run(
-      'INSERT INTO step (boot, place, at, kind, name, size, sent, duration, outcome, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-      [boot, place, Math.round(at), kind, name, sizeBytes, sentBytes, Math.round(durationMs), outcome, detail],
-    )
+  const saveSteps = (boot: number, first: number, steps: readonly TraceStep[]): void => {
+    const list = JSON.stringify(steps.map(toEntry))
+    database.run('INSERT INTO steps (boot, place, list) VALUES (?, ?, ?)', [boot, first, list])
   }
   const remove = ([id = null, steps = null]: Row): number => {
     database.run('DELETE FROM boot WHERE id = ?', [id])
@@ -118,17 +140,16 @@ export function createBootTables(database: Database): BootTables {
     },
     latestOfMac: (mac) => latest('mac', mac),
     latestOfIp: (ip) => latest('ip', ip),
-    namesOf: (boot) =>
-      database.all('SELECT DISTINCT name FROM step WHERE boot = ?', [boot]).map(([name]) => String(name)),
+    namesOf: (boot) => [...new Set(stepsOf(database, boot).map(({ name }) => name))],
     save(boots) {
       let added = 0
       database.run('BEGIN')
       try {
         for (const boot of boots) {
           saveBoot(boot)
-          const first = boot.steps - boot.unsaved.length
-          for (const [index, step] of boot.unsaved.entries()) saveStep(boot.id, first + index, step)
-          added += boot.unsaved.length
+          const { id, steps, unsaved } = boot
+          if (unsaved.length > 0) saveSteps(id, steps - unsaved.length, unsaved)
+          added += unsaved.length
         }
         database.run('COMMIT')
       } catch (error) {
@@ -192,10 +213,6 @@ function toState(row: Row): BootState {
 
 function toBoot(database: Database, row: Row): Boot {
   const { id, mac, ip, system, profile, startedMs, endedMs, more, decision } = toState(row)
-  const steps = database.all(
-    'SELECT at, kind, name, size, sent, duration, outcome, detail FROM step WHERE boot = ? ORDER BY place',
-    [id],
-  )
   return {
     id,
     mac,
@@ -206,15 +223,11 @@ function toBoot(database: Database, row: Row): Boot {
     startedMs,
     endedMs,
     more,
-    steps: steps.map(([at, kind, name, size, sent, duration, outcome, detail]) => ({
-      at: Number(at),
-      kind: kind as 'tftp' | 'http',
-      name: String(name),
-      sizeBytes: size as number | null,
-      sentBytes: Number(sent),
-      durationMs: Number(duration),
-      outcome: String(outcome),
-      detail: String(detail),
-    })),
+    steps: stepsOf(database, id),
   }
+}
+
+function stepsOf(database: Database, boot: number): BootStep[] {
+  const rows = database.all('SELECT list FROM steps WHERE boot = ? ORDER BY place', [boot])
+  return rows.flatMap(([list]) => (JSON.parse(String(list)) as Entry[]).map(toStep))
 }

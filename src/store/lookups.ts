@@ -31,14 +31,16 @@ export interface Lookups {
   clear(): void
 }
 
+type Kept<K, V> = Map<K, NonNullable<V> | null>
+
 /** `rememberedOf`: addresses with a remembered report through a (prefix) system. */
 export function createLookups(base: Queries, recall: Recall, rememberedOf: (system: number) => string[]): Lookups {
-  const next = new Map<string, NextBoot | undefined>()
-  const systems = new Map<string, SystemRow[]>()
-  const remembered = new Map<string, RememberedReport | undefined>()
-  const macs = new Map<string, Mac | undefined>()
-  const ips = new Map<string, string | undefined>()
-  const runs = new Map<number, RunRow | undefined>()
+  const next: Kept<string, NextBoot | undefined> = new Map()
+  const systems: Kept<string, SystemRow[]> = new Map()
+  const remembered: Kept<string, RememberedReport | undefined> = new Map()
+  const macs: Kept<string, Mac | undefined> = new Map()
+  const ips: Kept<string, string | undefined> = new Map()
+  const runs: Kept<number, RunRow | undefined> = new Map()
   let fallback: { readonly next: NextBoot | undefined } | undefined
   const clear = () => {
     for (const map of [next, systems, remembered, macs, ips, runs]) map.clear()
@@ -118,11 +120,12 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
   }
 }
 
-function kept<K, V>(map: Map<K, V>, key: K, find: () => V, max = entriesMax): V {
+/** null in a map: it is known that there is none. */
+function kept<K, V>(map: Kept<K, V>, key: K, find: () => V, max = entriesMax): V {
   const known = map.get(key)
-  if (known !== undefined || map.has(key)) return known as V
+  if (known !== undefined) return (known ?? undefined) as V
   const found = find()
   if (map.size >= max) map.clear()
-  map.set(key, found)
+  map.set(key, found ?? null)
   return found
 }

@@ -1,7 +1,7 @@
 /**
  * The boot timeline as the main loop sees it: steps go to a worker thread in batches, boots come back on request.
  *
- * A step costs the main loop a few pushes (`trace-batch.ts`). When the worker lags, steps are dropped and counted: a
+ * A step costs the main loop some hundred bytes (`trace-batch.ts`). When the worker lags, steps are dropped and counted: a
  * timeline is worth less than a boot. The thread is started with the first step, and again some time after it failed; one
  * that only does not answer is waited for, because a second one would hang in the same place. Either is a fault that
  * `status` names, and questions are refused meanwhile. What a boot is: `boot-log.ts`. Source: DESIGN "State" (trace).
@@ -170,9 +170,9 @@ export function openTrace(options: TraceOptions): Trace {
   }
 
   /** Whether it is on its way; not while a worker that failed waits to be started again. */
-  const post = (request: TraceRequest): boolean => {
+  const post = (request: TraceRequest, moved: readonly ArrayBuffer[] = []): boolean => {
     if (!worker && !restart) start()
-    worker?.postMessage(request)
+    worker?.postMessage(request, moved)
     if (worker) watch ??= setTimeout(silent, silentMs).unref()
     return worker !== undefined
   }
@@ -180,12 +180,14 @@ export function openTrace(options: TraceOptions): Trace {
   const flush = (): void => {
     clearTimeout(timer)
     timer = undefined
-    const { count, numbers, texts } = batch
+    const { count } = batch
     if (count === 0) return
+    const steps = batch.end()
     batch = new StepBatchWriter()
-    if (post({ kind: 'steps', steps: { numbers, texts } })) {
+    const changed = listeners.size > 0 ? concernedBy(steps) : undefined
+    if (post({ kind: 'steps', steps }, [steps.bytes])) {
       underWay += count
-      concerned.push(listeners.size > 0 ? concernedBy({ numbers, texts }) : undefined)
+      concerned.push(changed)
     } else dropped += count
   }
 

@@ -4,6 +4,9 @@
  * Source: PROTOCOLS §1 "Many transfers in one process".
  */
 
+import { randomInt } from 'node:crypto'
+import type { Served } from './resolution.ts'
+
 /** IPv4: address × 65536 + port, which fits a double and costs no string; IPv6: text. */
 export type ClientKey = number | string
 
@@ -12,6 +15,8 @@ export interface Client {
   readonly address: string
   readonly port: number
   readonly local: string
+  /** As `Requester` has it. */
+  served?: Served | undefined
 }
 
 /** Addresses come from the kernel, in one spelling. */
@@ -27,6 +32,20 @@ export function clientKey(address: string, port: number): ClientKey {
     else return `${address} ${port}`
   }
   return (ip * 256 + octet) * 65536 + port
+}
+
+/** Another one in each process: nobody can choose ports whose keys share a hash. */
+const seed = randomInt(2 ** 32)
+
+/** 32 bits of a key, of which the low ones are good. */
+export function hashOf(key: ClientKey): number {
+  let hash = seed
+  if (typeof key === 'string')
+    for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
+  // The low 32 bits of an IPv4 key, and its address.
+  else hash ^= key ^ Math.imul(key / 65536, 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 16), 0x7feb352d)
+  return (hash ^ (hash >>> 15)) >>> 0
 }
 
 /** Whether an address is of IPv6. */

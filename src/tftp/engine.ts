@@ -6,6 +6,7 @@
  * What a request means is decided before (`requests.ts`, `file-desk.ts`). No promise or closure for a packet.
  */
 import type { Client, ClientKey } from './client.ts'
+import type { ClientMap } from './client-map.ts'
 import type { Granted } from './options.ts'
 import type { Request } from './packet.ts'
 import type { TransferRecord } from './resolution.ts'
@@ -33,7 +34,7 @@ export interface Line extends Wire {
 }
 
 /** Who has the last word on a client's port: looked up at each RRQ. */
-export type Owners<T> = Map<ClientKey, T | Running>
+export type Owners<T> = ClientMap<T | Running>
 
 export interface Start {
   readonly client: Client
@@ -56,6 +57,10 @@ export class Running extends WheelEntry {
   readonly #engine: Engine
   /** The client's transfer before this one, which goes on until the client has answered this one. */
   rival: Running | undefined
+  /** Place among all that run, of the engine. */
+  runs = false
+  previous: Running | undefined
+  next: Running | undefined
 
   constructor(engine: Engine, from: Start) {
     super()
@@ -83,7 +88,9 @@ export class Running extends WheelEntry {
 
 export class Engine {
   readonly #wheel = new TimerWheel(() => performance.now())
-  readonly #running = new Set<Running>()
+  /** Of all that run, linked through themselves. */
+  #first: Running | undefined
+  #active = 0
   readonly #onEnd: (record: TransferRecord, from: Start) => void
   #paced: Running[] = []
   /** Of the last call of `repeats`: the transfer that the next one of the same client starts beside. */
@@ -94,7 +101,7 @@ export class Engine {
   }
 
   get active(): number {
-    return this.#running.size
+    return this.#active
   }
 
   start(from: Start): Running {
@@ -102,7 +109,7 @@ export class Engine {
     const before = this.#contested
     this.#contested = undefined
     if (before?.from.key === from.key && before.transfer.outcome === undefined) running.rival = before
-    this.#running.add(running)
+    this.#add(running)
     from.owners.set(from.key, running)
     from.line.attach(running)
     running.transfer.start(performance.now())
@@ -145,9 +152,11 @@ export class Engine {
 
   /** Ends what still runs and tells the clients. */
   stop(why: string): void {
-    for (const running of [...this.#running]) {
+    for (let running = this.#first; running; ) {
+      const { next } = running
       running.transfer.fail('aborted', why)
       this.settle(running)
+      running = next
     }
   }
 
@@ -179,8 +188,30 @@ export class Engine {
     }
   }
 
+  #add(running: Running): void {
+    running.runs = true
+    running.next = this.#first
+    if (this.#first) this.#first.previous = running
+    this.#first = running
+    this.#active++
+  }
+
+  /** False: it had ended before. */
+  #remove(running: Running): boolean {
+    if (!running.runs) return false
+    const { previous, next } = running
+    if (previous) previous.next = next
+    else this.#first = next
+    if (next) next.previous = previous
+    running.runs = false
+    running.previous = undefined
+    running.next = undefined
+    this.#active--
+    return true
+  }
+
   #end(running: Running): void {
-    if (!this.#running.delete(running)) return
+    if (!this.#remove(running)) return
     this.#wheel.disarm(running)
     const { owners, key, line } = running.from
     if (owners.get(key) === running) owners.delete(key)

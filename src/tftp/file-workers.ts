@@ -9,6 +9,7 @@ import type { Worker } from 'node:worker_threads'
 import { startWorker } from '../assets.ts'
 import type { Log } from '../log.ts'
 import type { Client, ClientKey } from './client.ts'
+import type { ClientMap } from './client-map.ts'
 import { refusedRecord } from './engine.ts'
 import type { FilePlaces, FromWorker, ToWorker, TransferActivity, WorkerSettings } from './file-messages.ts'
 import type { Request } from './packet.ts'
@@ -37,7 +38,7 @@ interface Thread {
 
 interface Pending {
   readonly owned: WorkerOwned
-  readonly owners: Map<ClientKey, unknown>
+  readonly owners: ClientMap<unknown>
   readonly key: ClientKey
   readonly client: Client
   readonly request: Request
@@ -82,7 +83,7 @@ export class FileWorkers {
 
   /** Hands a request over: to the worker that owns the client's port already, else to the one with least to do. */
   serve(
-    owners: Map<ClientKey, unknown>,
+    owners: ClientMap<unknown>,
     key: ClientKey,
     client: Client,
     request: Request,

@@ -95,20 +95,37 @@ function parseRequest(message: Buffer): Request | undefined {
   if (message.length > REQUEST_MAX) return undefined
   const nameEnd = message.indexOf(0, 2)
   if (nameEnd < 0) return undefined
-  const tail = message.toString('latin1', nameEnd + 1)
-  let wish = wishes.get(tail)
-  if (!wish) {
-    wish = parseWish(message, nameEnd + 1)
-    if (!wish) return undefined
-    if (wishes.size >= WISHES_MAX) wishes.clear()
-    if (tail.length <= WISH_BYTES_MAX) wishes.set(tail, wish)
-  }
+  const wish = findWish(message, nameEnd + 1)
+  if (!wish) return undefined
   return {
     kind: message[1] === opcodes.RRQ ? 'rrq' : 'wrq',
     name: message.toString('utf8', 2, nameEnd),
     mode: wish.mode,
     options: wish.options,
   }
+}
+
+/** Machines of one kind come in crowds: the wish of the request before is the likeliest. */
+let latest: { readonly tail: Uint8Array; readonly wish: Wish } | undefined
+
+function findWish(message: Buffer, at: number): Wish | undefined {
+  if (latest && endsWith(message, at, latest.tail)) return latest.wish
+  const tail = message.toString('latin1', at)
+  let wish = wishes.get(tail)
+  if (!wish) {
+    wish = parseWish(message, at)
+    if (!wish || tail.length > WISH_BYTES_MAX) return wish
+    if (wishes.size >= WISHES_MAX) wishes.clear()
+    wishes.set(tail, wish)
+  }
+  latest = { tail: Uint8Array.from(message.subarray(at)), wish }
+  return wish
+}
+
+function endsWith(message: Uint8Array, at: number, tail: Uint8Array): boolean {
+  if (message.length - at !== tail.length) return false
+  for (let i = 0; i < tail.length; i++) if (message[at + i] !== tail[i]) return false
+  return true
 }
 
 function parseWish(message: Buffer, modeAt: number): Wish | undefined {

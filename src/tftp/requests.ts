@@ -9,6 +9,7 @@ import type { RemoteInfo } from 'node:dgram'
 import type { Log } from '../log.ts'
 import { BytesSource } from './bytes-source.ts'
 import { type Client, type ClientKey, clientKey } from './client.ts'
+import { ClientMap } from './client-map.ts'
 import { afterSockets, type Engine, type Line, type Owners, Running, refusedRecord } from './engine.ts'
 import type { FileDesk } from './file-desk.ts'
 import type { TransferActivity } from './file-messages.ts'
@@ -45,7 +46,7 @@ export class RequestPort {
   readonly #office: Office
   readonly #local: string
   readonly #listener: () => Listener
-  readonly #owners: Owners<WorkerOwned> = new Map()
+  readonly #owners: Owners<WorkerOwned> = new ClientMap()
   /** Requests that wait until the sockets are read: later ones must not overtake them. */
   #waiting = 0
 
@@ -94,7 +95,7 @@ export class RequestPort {
     const owner = this.#owners.get(key)
     if (owner instanceof Running && engine.repeats(owner, datagram)) return
     if (this.#office.closing) return
-    const client: Client = { address: from.address, port: from.port, local: this.#local }
+    const client: Client = { address: from.address, port: from.port, local: this.#local, served: undefined }
     const refusal = refuseRequest(request)
     if (refusal) {
       this.#refuse(client, key, request, refusal.code, refusal.text)

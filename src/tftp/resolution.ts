@@ -5,6 +5,9 @@
  * the TFTP root, then among the embedded loaders (a dead mount must not stop the main loop). Source: DESIGN "Speed".
  */
 
+import type { Mac } from '../domain/address.ts'
+import type { Decision } from '../domain/boot.ts'
+
 /** Who asks: addresses as text (IPv4-mapped IPv6 already plain), `local` = the address that was asked. */
 export interface Requester {
   readonly address: string
@@ -14,6 +17,14 @@ export interface Requester {
   readonly url?: string
   /** Somebody looks at what a machine would get; no machine boots. */
   readonly preview?: boolean
+  /** The decision behind the answer, kept with the request until its transfer has ended: for the trace of boots. */
+  served?: Served | undefined
+}
+
+export interface Served {
+  readonly decision: Decision
+  /** That of the configuration's name, if it is named after one. */
+  readonly mac: Mac | undefined
 }
 
 export type Resolution =

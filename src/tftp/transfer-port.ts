@@ -7,7 +7,8 @@
  * the kernel gives it that client's packets. `SO_REUSEADDR` hides a port in use, so such a port is bound alone first.
  */
 import type { RemoteInfo, Socket } from 'node:dgram'
-import { type Client, type ClientKey, clientKey } from './client.ts'
+import { type Client, type ClientKey, clientKey, hashOf } from './client.ts'
+import { ClientMap } from './client-map.ts'
 import type { Line, Running } from './engine.ts'
 import { Outbox } from './outbox.ts'
 import { errorCodes, formatError, opcodes } from './packet.ts'
@@ -20,7 +21,7 @@ export class TransferPort {
   readonly socket: Socket
   readonly address: string
   readonly port: number
-  readonly running: Map<ClientKey, Running> = new Map()
+  readonly running: ClientMap<Running> = new ClientMap()
   /** Whether its port may be shared with a connected socket. */
   readonly shared: boolean
   /** Whether the connected socket is in use. */
@@ -265,11 +266,7 @@ export class PortPool {
 const LAST_PORTS = 4096
 
 function placeOf(key: ClientKey): number {
-  let hash = 0
-  if (typeof key === 'string') for (let i = 0; i < key.length; i++) hash = (hash * 31 + key.charCodeAt(i)) | 0
-  // The port is the low 16 bits of an IPv4 key, the host's number the next.
-  else hash = (key % 4294967296) ^ Math.floor(key / 65536)
-  return (hash >>> 0) % LAST_PORTS
+  return hashOf(key) % LAST_PORTS
 }
 
 /** Ports looked at before a new one is opened. */

@@ -32,9 +32,13 @@ const errorAccessViolation = 2
 /** ERROR texts are printed by ROMs on one line, and must fit any packet with the header. */
 const textMax = 200
 
+/** MACs kept by the name that PXELINUX asks for first: some 150 bytes each. */
+const macsMax = 16_384
+
 export function createTree(options: TreeOptions): Resolve {
+  const macs = new Map<string, Mac>()
   return (name, from) => {
-    const asked = macOfPath(name)
+    const asked = macOf(name)
     if (asked !== undefined) return answer({ kind: 'mac', mac: asked, ip: ip4Of(from) }, from)
     const path = cleanPath(name)
     if (path === undefined) {
@@ -47,6 +51,17 @@ export function createTree(options: TreeOptions): Resolve {
     const question = questionOf(config, from)
     if (question === undefined) return refuse(errorNotFound, unownedText(config))
     return answer(question, from)
+  }
+
+  /** One string a machine, so that whoever looks it up need not read it again each time. */
+  function macOf(name: string): Mac | undefined {
+    const known = macs.get(name)
+    if (known !== undefined) return known
+    const mac = macOfPath(name)
+    if (mac === undefined) return undefined
+    if (macs.size >= macsMax) macs.clear()
+    macs.set(name, mac)
+    return mac
   }
 
   function answer(question: BootQuestion, from: Requester): Resolution {

@@ -7,6 +7,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Client, clientKey } from './client.ts'
+import { ClientMap } from './client-map.ts'
 import { afterSockets, Engine, type Owners, type Running } from './engine.ts'
 import { FileDesk } from './file-desk.ts'
 import type { FromWorker, Serve, ToWorker, WorkerSettings } from './file-messages.ts'
@@ -43,7 +44,7 @@ function runWorker(settings: WorkerSettings, send: (message: FromWorker) => void
   const localOf = (address: string): Local => {
     let local = locals.get(address)
     if (!local) {
-      local = { pool: new PortPool(address, settings.ports, PORTS_MAX, true), owners: new Map() }
+      local = { pool: new PortPool(address, settings.ports, PORTS_MAX, true), owners: new ClientMap() }
       locals.set(address, local)
     }
     return local

@@ -25,6 +25,36 @@ test('a machine that is heard of all the time outlives those that fell silent, h
     assert.ok(ms <= (lastSigns[index + 1] ?? ms) + 1000, 'order is right to a second')
 })
 
+test('the same configuration again within a boot is one boot, whose last sign and place go on', () => {
+  const lives = createLives()
+  const boots: number[] = []
+  lives.onBoot(({ atMs }) => void boots.push(atMs))
+  const [first, second] = [1, 2].map((number) => ({ mac: macOf(number), ip: `10.0.0.${number}` }))
+  if (!first || !second) throw new Error('two machines')
+  const booted = (machine: typeof first, atMs: number, profile = 'install', systemId = 1) =>
+    lives.booted({ machine: { ...machine }, systemId, read: { profile }, atMs })
+  booted(first, 100_000)
+  booted(second, 100_500)
+  booted(first, 100_900)
+  const order = () => [...lives.all()].map(({ machine }) => machine.mac)
+  assert.deepEqual(order(), [first.mac, second.mac], 'within a second it keeps its place')
+  booted(first, 102_000, 'install', 7)
+  assert.deepEqual(order(), [second.mac, first.mac])
+  const { bootMs, lastSignMs, reached, systemId } = lives.find(first) ?? {}
+  assert.deepEqual([bootMs, lastSignMs, reached, systemId], [100_000, 102_000, 'the profile install', 7])
+  booted(first, 103_000, 'rescue')
+  assert.deepEqual([lives.find(first)?.bootMs, lives.find(first)?.reached], [100_000, 'the profile rescue'])
+  booted({ ...first, ip: '10.0.0.9' }, 104_000, 'rescue')
+  assert.equal(lives.find(first)?.machine.ip, '10.0.0.9', 'also from another address')
+  lives.sign({ mac: undefined, ip: '10.0.0.9' }, 'vmlinuz', 104_500)
+  booted({ ...first, ip: '10.0.0.9' }, 105_000, 'rescue')
+  assert.deepEqual(order(), [second.mac, first.mac], 'what was seen of its address alone is gone')
+  lives.sign(first, 'vmlinuz', 106_000)
+  booted(first, 107_000, 'rescue')
+  booted(first, 130_000, 'rescue')
+  assert.deepEqual(boots, [100_000, 100_500, 107_000, 130_000], 'a kernel, or silence, ends a boot')
+})
+
 test('a clock that is set back gives a machine a new place, not an old one for ever', () => {
   const lives = createLives()
   const [first, second] = [1, 2].map((number) => ({ mac: macOf(number), ip: undefined })) as [

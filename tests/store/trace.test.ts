@@ -12,7 +12,7 @@ import { bootsPerMachine, createBootTables, createTraceSchema } from '../../src/
 import type { BootsChanged, TraceStep } from '../../src/store/boot-timeline.ts'
 import { type Database, openDatabase } from '../../src/store/sqlite.ts'
 import { openTrace, type Trace } from '../../src/store/trace.ts'
-import { readBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
+import { readBatch, type StepBatch, StepBatchWriter } from '../../src/store/trace-batch.ts'
 import { until } from '../harness/process.ts'
 import { makeFolder } from '../harness/store-folder.ts'
 
@@ -188,6 +188,12 @@ test('when steps go to the tables makes no difference to the boots that are foun
   )
 })
 
+/** A batch as the worker gets it. */
+function sent(batch: StepBatchWriter): StepBatch {
+  const written = batch.end()
+  return structuredClone(written, { transfer: [written.bytes] })
+}
+
 test('a batch for the worker holds each step as it was', () => {
   const steps: TraceStep[] = [
     { ...step('pxelinux.cfg/01-52-54-00-00-00-01'), profile: 'install', systemId: 0, at: 1_790_000_000_000 },
@@ -204,7 +210,29 @@ test('a batch for the worker holds each step as it was', () => {
   const batch = new StepBatchWriter()
   for (const one of steps) batch.add(one)
   assert.equal(batch.count, steps.length)
-  assert.deepEqual(readBatch(structuredClone({ numbers: batch.numbers, texts: batch.texts })), steps)
+  assert.deepEqual(readBatch(sent(batch)), steps)
+})
+
+test('a batch takes texts of any characters and length, and as many steps as come', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 300 }), fc.string({ maxLength: 80 }))
+  const number = fc.oneof(fc.nat(), fc.constant(2 ** 40 + 0.5))
+  const any = fc.record({ mac: text, ip: text, name: text, outcome: text, detail: text, sizeBytes: fc.option(number) })
+  fc.assert(
+    fc.property(fc.array(any, { maxLength: 40 }), (values) => {
+      const steps = values.map((each) => step('', { ...each, profile: undefined, systemId: undefined }))
+      const batch = new StepBatchWriter()
+      for (const one of steps) batch.add(one)
+      const expected = steps.map((one) => ({ ...one, mac: one.mac || undefined }))
+      assert.deepEqual(readBatch(sent(batch)), expected)
+    }),
+  )
+  const batch = new StepBatchWriter()
+  for (let i = 0; i < 2048; i++) batch.add(step(`/boot/${i}`, { detail: `${i}`, at: i }))
+  const read = readBatch(sent(batch))
+  assert.deepEqual(
+    read.map(({ name, detail, at }) => [name, detail, at]),
+    Array.from({ length: 2048 }, (_, i) => [`/boot/${i}`, `${i}`, i]),
+  )
 })
 
 test('a boot keeps what decided it last, and is found by its id', async (t) => {
@@ -236,34 +264,73 @@ test('a boot keeps what decided it last, and is found by its id', async (t) => {
   assert.deepEqual(again.boots({ id: boot?.id, limit: 5 })[0]?.decision, boot?.decision, 'also when it goes on later')
 })
 
-test('a timeline of the version before is taken over, its boots without what decided them', async (t) => {
-  const dir = makeFolder(t)
-  const database = await openDatabase()
-  database.script(`
-    PRAGMA user_version = 1;
-    CREATE TABLE boot (
-      id INTEGER PRIMARY KEY, mac TEXT, ip TEXT NOT NULL, system INTEGER, profile TEXT, started INTEGER NOT NULL,
-      ended INTEGER NOT NULL, steps INTEGER NOT NULL, more INTEGER NOT NULL, configured INTEGER NOT NULL,
-      kernel INTEGER NOT NULL) STRICT;
-    CREATE INDEX boot_mac ON boot (mac, id);
-    CREATE INDEX boot_ip ON boot (ip, id);
-    CREATE INDEX boot_system ON boot (system, id);
-    CREATE TABLE step (
-      boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, at INTEGER NOT NULL,
-      kind TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, sent INTEGER NOT NULL, duration INTEGER NOT NULL,
-      outcome TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (boot, place)) STRICT, WITHOUT ROWID;
-    INSERT INTO boot VALUES (4, '${mac}', '10.0.0.1', 7, 'install', 1000, 2000, 1, 0, 1, 0);
-    INSERT INTO step VALUES (4, 0, 1000, 'tftp', 'pxelinux.0', 9, 9, 1, 'done', '');`)
-  writeFileSync(join(dir, 'trace.sqlite'), database.export())
-  database.close()
-  const warnings: string[] = []
-  const trace = start(t, dir, { ...silentLog, warn: (text) => void warnings.push(text) })
-  trace.step(step('vmlinuz', { at: pauseMs * 3, decision: { by: 'mac', instead: '', seq: 5 } }))
-  const [fresh, old] = await trace.boots({ limit: 5 })
-  assert.deepEqual([fresh?.id, fresh?.decision?.seq], [5, 5])
-  assert.deepEqual([old?.id, old?.profile, old?.decision, old?.steps.length], [4, 'install', null, 1])
-  assert.deepEqual(warnings, [])
-})
+const boot1 = `
+  CREATE TABLE boot (
+    id INTEGER PRIMARY KEY, mac TEXT, ip TEXT NOT NULL, system INTEGER, profile TEXT, started INTEGER NOT NULL,
+    ended INTEGER NOT NULL, steps INTEGER NOT NULL, more INTEGER NOT NULL, configured INTEGER NOT NULL,
+    kernel INTEGER NOT NULL) STRICT;
+  CREATE INDEX boot_mac ON boot (mac, id);
+  CREATE INDEX boot_ip ON boot (ip, id);
+  CREATE INDEX boot_system ON boot (system, id);
+  CREATE TABLE step (
+    boot INTEGER NOT NULL REFERENCES boot (id) ON DELETE CASCADE, place INTEGER NOT NULL, at INTEGER NOT NULL,
+    kind TEXT NOT NULL, name TEXT NOT NULL, size INTEGER, sent INTEGER NOT NULL, duration INTEGER NOT NULL,
+    outcome TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (boot, place)) STRICT, WITHOUT ROWID;
+  INSERT INTO boot VALUES (4, '${mac}', '10.0.0.1', 7, 'install', 1000, 2000, 3, 0, 1, 0);
+  INSERT INTO step VALUES (4, 2, 1900, 'http', '/ipxe/', NULL, 0, 0, 'done', '');
+  INSERT INTO step VALUES (4, 0, 1000, 'tftp', 'pxelinux.0', 9, 8, 7, 'aborted', 'client: "no" \\');
+  INSERT INTO step VALUES (4, 1, 1500, 'tftp', 'größe/☃', 9, 9, 1, 'done', '');
+  INSERT INTO boot VALUES (5, NULL, '10.0.0.5', NULL, NULL, 1000, 1000, 0, 0, 0, 0);`
+const boot2 = `
+  ALTER TABLE boot ADD COLUMN decided_by TEXT;
+  ALTER TABLE boot ADD COLUMN instead TEXT;
+  ALTER TABLE boot ADD COLUMN decision INTEGER;
+  UPDATE boot SET decided_by = 'mac', instead = '', decision = 3 WHERE id = 4;`
+for (const [version, script, decision] of [
+  [1, boot1, null],
+  [2, boot1 + boot2, { by: 'mac', instead: '', seq: 3 }],
+] as const) {
+  test(`a timeline of version ${version} is taken over, and its boots go on`, async (t) => {
+    const dir = makeFolder(t)
+    const database = await openDatabase()
+    database.script(`PRAGMA user_version = ${version}; ${script}`)
+    writeFileSync(join(dir, 'trace.sqlite'), database.export())
+    database.close()
+    const warnings: string[] = []
+    const log = { ...silentLog, warn: (text: string) => void warnings.push(text) }
+    let trace = start(t, dir, log)
+    const kept = [
+      {
+        ...{ at: 1000, kind: 'tftp', name: 'pxelinux.0', sizeBytes: 9, sentBytes: 8, durationMs: 7 },
+        ...{ outcome: 'aborted', detail: 'client: "no" \\' },
+      },
+      {
+        ...{ at: 1500, kind: 'tftp', name: 'größe/☃', sizeBytes: 9, sentBytes: 9, durationMs: 1 },
+        ...{ outcome: 'done', detail: '' },
+      },
+      {
+        ...{ at: 1900, kind: 'http', name: '/ipxe/', sizeBytes: null, sentBytes: 0, durationMs: 0 },
+        ...{ outcome: 'done', detail: '' },
+      },
+    ]
+    trace.step(step('vmlinuz', { at: 3000 }))
+    trace.step(step('vmlinuz', { at: pauseMs * 3, decision: { by: 'mac', instead: '', seq: 5 } }))
+    for (const again of [false, true]) {
+      const [fresh, silent, old] = await trace.boots({ limit: 5 })
+      assert.deepEqual([fresh?.id, fresh?.decision?.seq], [6, 5])
+      assert.deepEqual([silent?.id, silent?.steps], [5, []])
+      assert.deepEqual([old?.id, old?.profile, old?.decision], [4, 'install', decision])
+      assert.deepEqual(old?.steps.slice(0, 3), kept)
+      assert.deepEqual(
+        old?.steps.map(({ name }) => name),
+        ['pxelinux.0', 'größe/☃', '/ipxe/', 'vmlinuz'],
+      )
+      await trace.close()
+      if (!again) trace = start(t, dir, log)
+    }
+    assert.deepEqual(warnings, [])
+  })
+}
 
 test('whoever follows hears of boots that changed, and not of questions', async (t) => {
   const trace = start(t, makeFolder(t))

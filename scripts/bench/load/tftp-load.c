@@ -8,7 +8,9 @@
  * `sources=127.100.0.0` lets the reader of the list's first file have the address after it, of the second the next, and so
  * on: each machine has an address of its own (all of 127/8 is this host's).
  *
- * In `seconds` mode what is under way at the end is aborted with an ERROR; its bytes count, it is no read. The clock of
+ * In `seconds` mode what is under way at the end is aborted with an ERROR as soon as it has been answered: one that is
+ * left alone would be a transfer for minutes, and slow a server that goes through all of them at each packet. Its bytes
+ * count, it is no read. The clock of
  * a read runs from before its socket is opened until its last block is here and right. A packet that gets no answer for
  * a second is sent again; after five the read is an error.
  */
@@ -121,13 +123,11 @@ static void end_read(struct client *c) {
 }
 
 static void abort_read(struct client *c) {
-  if (!c->active) return;
+  if (!c->active || !c->peer.sin_port) return;
   static const uint8_t stop[] = {0, OP_ERROR, 0, 0, 'e', 'n', 'o', 'u', 'g', 'h', 0};
-  if (c->peer.sin_port) {
-    memcpy(c->last, stop, sizeof stop);
-    c->last_size = sizeof stop;
-    transmit(c);
-  }
+  memcpy(c->last, stop, sizeof stop);
+  c->last_size = sizeof stop;
+  transmit(c);
   close(c->fd);
   c->active = 0;
   active_count--;
