@@ -401,6 +401,24 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     assert.equal(page.url(), `${url}/setup`)
   })
 
+  test('a filter that was taken back before the server answered does not come after all', async () => {
+    await using page = await open('/boots')
+    const all = await page.locator('[data-rows] .whole').count()
+    const { promise: gate, resolve: answer } = Promise.withResolvers<void>()
+    await page.route(/q=nothing-has-this/, async (route) => {
+      await gate
+      await route.continue().catch(() => undefined)
+    })
+    const asked = page.waitForRequest(/q=nothing-has-this/)
+    await page.fill('#boots-q', 'nothing-has-this')
+    await asked
+    await page.fill('#boots-q', '')
+    await page.waitForTimeout(500)
+    answer()
+    await page.waitForTimeout(500)
+    assert.deepEqual([page.url(), await page.locator('[data-rows] .whole').count()], [`${url}/boots`, all])
+  })
+
   test('the field above filters the machines in place, keeps their order, and asks for another page elsewhere', async () => {
     await using page = await open('/?sort=-name&page=2')
     await page.keyboard.press('/')
