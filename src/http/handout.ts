@@ -95,8 +95,10 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     }
     const url = baseUrl(options.publicUrl(), request.header('host'), request.local, request.localPort)
     const identity = { mac: machine.macs[0], ip: machine === caller ? caller.peer : machine.ip }
+    // That of an IPv6 caller names no system, but it is the machine's.
+    const ip = identity.ip ?? ''
     const variables = (run: RunRow): TestVariables =>
-      variablesFor(machine, url, {
+      variablesFor(machine, ip, url, {
         testname: run.test.name,
         system: run.system.name,
         log: { id: run.id },
@@ -106,7 +108,7 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     const looks = request.method === 'HEAD' || isPrefetch(request)
     if (!looks) lives.sign(identity, '/nexttest/', Date.now())
     const found = looks ? handout.peek(ids, variables) : handout.take(ids, identity, variables)
-    if (!found) return wait(first.name, machine, url)
+    if (!found) return wait(first.name, machine, ip, url)
     const headers = runHeaders(found.run.id, urlsOf(url, found.run.id), found.times.timeoutMs)
     if (looks && request.method === 'GET') return text(503, 'not done for a prefetch', { 'retry-after': '0' })
     return { ...text(200, found.script, headers), ...('delivered' in found ? { handed: found as Handed } : {}) }
@@ -115,11 +117,11 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   /** The profile is looked for only where a template asks: most machines that ask wait, thousands at once. */
   function variablesFor(
     machine: MachineAddresses,
+    ip: string,
     url: string,
     rest: Omit<TestVariables, 'url' | 'mac' | 'ip' | 'profile'>,
   ): TestVariables {
     const [mac = ''] = machine.macs
-    const ip = machine.ip ?? ''
     return {
       ...rest,
       ...{ url, mac, ip },
@@ -140,11 +142,11 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     }
   }
 
-  function wait(system: string, machine: MachineAddresses, url: string): Answered {
+  function wait(system: string, machine: MachineAddresses, ip: string, url: string): Answered {
     const opened = files.open(waitName)
     if ('fault' in opened) return text(200, options.embedded.wait, { 'x-pxemngr-run': '0' })
     const rendered = opened.render(
-      variablesFor(machine, url, {
+      variablesFor(machine, ip, url, {
         ...{ testname: waitName, system, log: null },
         ...{ upload_url: '', extend_url: '', progress_url: '' },
       }),
