@@ -103,8 +103,24 @@ export function mountApi(app: HttpApp, daemon: Daemon, log: Log): void {
   app.get(`${apiPrefix}/boots`, async (c) => {
     const { name, limit } = validateArguments('boots', bootsQuery, queryOf(c))
     const system = name === undefined ? {} : { system: getSystem(daemon.store.queries, name).id }
-    return answer(c, { boots: await daemon.boots({ ...system, limit: limit ?? bootsDefault }) })
+    const boots = await daemon.boots({ ...system, limit: limit ?? bootsDefault })
+    return answer(c, { boots: boots.map(viewBoot) })
   })
+}
+
+/** A boot of the trace with its times as everywhere in the API: RFC 3339, UTC. */
+function viewBoot({ startedMs, endedMs, steps, ...rest }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const view = Array.isArray(steps) ? (steps as Record<string, unknown>[]) : []
+  return {
+    ...rest,
+    started: timeOf(startedMs),
+    ended: timeOf(endedMs),
+    steps: view.map(({ at, ...step }) => ({ at: timeOf(at), ...step })),
+  }
+}
+
+function timeOf(ms: unknown): string | null {
+  return typeof ms === 'number' ? new Date(ms).toISOString() : null
 }
 
 async function call(c: HttpContext, daemon: Daemon, command: Command, log: Log): Promise<Response> {

@@ -13,6 +13,7 @@ const lingerMs = 3_000
 
 const statusLines = {
   400: '400 Bad Request',
+  405: '405 Method Not Allowed',
   408: '408 Request Timeout',
   413: '413 Content Too Large',
   431: '431 Request Header Fields Too Large',
@@ -20,11 +21,14 @@ const statusLines = {
 
 /** Code of Node's parser → status and line. */
 const faults: Readonly<Record<string, readonly [keyof typeof statusLines, string]>> = {
-  HPE_INVALID_METHOD: [400, 'The method of this request is not known'],
+  HPE_INVALID_METHOD: [405, 'The method of this request is not known'],
   HPE_HEADER_OVERFLOW: [431, 'The header of this request is too large'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'The chunk extensions of this request are too large'],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'This request did not come whole in time'],
 }
+
+/** A request line with a method that Node does not know; anything else that is no method is no HTTP (a TLS hello, say). */
+const unknownMethod = /^[A-Z][A-Z0-9_-]* \S+ HTTP\/1\.[01]\r?\n/
 
 /** Answers on `server`, which has to leave the Host header to `refuseWithoutHost`. */
 export function answerBadRequests(server: Server): void {
@@ -34,28 +38,44 @@ export function answerBadRequests(server: Server): void {
       latest.set(incoming.socket, outgoing)
     })
   }
-  server.on('clientError', (error: Error & { code?: string; reason?: string }, socket) => {
+  server.on('clientError', (error: Error & { code?: string; reason?: string; rawPacket?: Buffer }, socket) => {
     const answer = latest.get(socket)
     const begun = answer?.headersSent === true && !answer.writableFinished
     if (!socket.writable || begun || error.code === 'ECONNRESET') {
       socket.destroy(error)
       return
     }
-    const [status, line] = faults[error.code ?? ''] ?? [
-      400,
-      `This is no HTTP request: ${error.reason ?? error.message}`,
-    ]
+    const known = faults[error.code ?? '']
+    const isHttp = known?.[0] !== 405 || unknownMethod.test(error.rawPacket?.toString('latin1') ?? '')
+    const [status, line] =
+      known && isHttp ? known : ([400, `This is no HTTP request: ${error.reason ?? error.message}`] as const)
     const body = `${line}\n`
-    const head = `HTTP/1.1 ${statusLines[status]}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`
+    // What every path answers: the parser has not got as far as the path.
+    const allow = status === 405 ? 'Allow: GET, HEAD\r\n' : ''
+    const head = `HTTP/1.1 ${statusLines[status]}\r\n${allow}Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`
     socket.end(head + body)
     setTimeout(() => socket.destroy(), lingerMs).unref()
   })
 }
 
-/** Whether it was answered: HTTP/1.1 has to name the host. */
+/** Whether it was answered: HTTP/1.1 has to name the host, and one host. */
 export function refuseWithoutHost(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
-  if (incoming.headers.host !== undefined || incoming.httpVersion !== '1.1') return false
+  const line = hostFault(incoming)
+  if (line === undefined) return false
   const headers = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' }
-  outgoing.writeHead(400, headers).end('This request has no Host header, which HTTP/1.1 asks for\n')
+  outgoing.writeHead(400, headers).end(`${line}\n`)
   return true
+}
+
+function hostFault({ headers, httpVersion, rawHeaders }: IncomingMessage): string | undefined {
+  if (headers.host === undefined) {
+    return httpVersion === '1.1' ? 'This request has no Host header, which HTTP/1.1 asks for' : undefined
+  }
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]
+    // Its length first: this is asked of every header of every request.
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1
+  }
+  return hosts > 1 ? 'This request has more than one Host header' : undefined
 }

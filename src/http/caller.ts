@@ -92,7 +92,8 @@ export function createTrustedNetworks(networks: readonly Network[]): TrustedNetw
 }
 
 /** A host name or address, and a port: nothing that could end a line of a script or hide a user name. */
-const plainHost = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$/
+const plainHost = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(:([0-9]{1,5}))?$/
+const portMax = 65_535
 
 /**
  * Base URL for what is rendered: `public-url`, else the request's Host where it is a plain host and port, else the
@@ -100,7 +101,8 @@ const plainHost = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f
  */
 export function baseUrl(publicUrl: string | null, host: string | undefined, local: string, localPort: number): string {
   if (publicUrl !== null) return publicUrl
-  if (host !== undefined && plainHost.test(host)) return `http://${host}`
+  const plain = host === undefined ? null : plainHost.exec(host)
+  if (plain && Number(plain[4] ?? 0) <= portMax) return `http://${host}`
   if (local === '') return 'http://localhost'
   return httpUrl(local, localPort)
 }

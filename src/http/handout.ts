@@ -107,8 +107,10 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     }
     const url = baseUrl(options.publicUrl(), request.header('host'), request.local, request.localPort)
     const identity = { mac: machine.macs[0], ip: machine === caller ? caller.peer : machine.ip }
+    // That of an IPv6 caller names no system, but it is the machine's.
+    const ip = identity.ip ?? ''
     const variables = (run: RunRow): TestVariables =>
-      variablesFor(machine, url, {
+      variablesFor(machine, ip, url, {
         testname: run.test.name,
         system: run.system.name,
         log: { id: run.id },
@@ -119,7 +121,7 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     if (!looks && !isHeld) lives.sign(identity, '/nexttest/', Date.now())
     const found = looks ? handout.peek(ids, variables) : handout.take(ids, identity, variables)
     if (!found) {
-      const nothing = wait(first.name, machine, url)
+      const nothing = wait(first.name, machine, ip, url)
       const seconds = looks ? 0 : waitSeconds(request.header('prefer'))
       // What cannot be handed out now may be so in a moment, which nobody would tell.
       if (seconds === 0 || !handout.isIdle(ids) || nothing.body !== options.embedded.wait) return nothing
@@ -134,11 +136,11 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   /** The profile is looked for only where a template asks: most machines that ask wait, thousands at once. */
   function variablesFor(
     machine: MachineAddresses,
+    ip: string,
     url: string,
     rest: Omit<TestVariables, 'url' | 'mac' | 'ip' | 'profile'>,
   ): TestVariables {
     const [mac = ''] = machine.macs
-    const ip = machine.ip ?? ''
     return {
       ...rest,
       ...{ url, mac, ip },
@@ -159,11 +161,11 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
     }
   }
 
-  function wait(system: string, machine: MachineAddresses, url: string): Answered {
+  function wait(system: string, machine: MachineAddresses, ip: string, url: string): Answered {
     const opened = files.open(waitName)
     if ('fault' in opened) return text(200, options.embedded.wait, { 'x-pxemngr-run': '0' })
     const rendered = opened.render(
-      variablesFor(machine, url, {
+      variablesFor(machine, ip, url, {
         ...{ testname: waitName, system, log: null },
         ...{ upload_url: '', extend_url: '', progress_url: '' },
       }),

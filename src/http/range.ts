@@ -62,7 +62,7 @@ function mayBePart(ifRange: string | undefined, file: Representation): boolean {
 
 /** undefined: no single byte range. A last byte beyond the end is the end. */
 function parseRange(value: string, size: number): { start: number; end: number } | 'unsatisfiable' | undefined {
-  const range = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(value)
+  const range = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d*)\s*$/i.exec(value)
   const first = range?.[1] ?? ''
   const last = range?.[2] ?? ''
   if (!range || (first === '' && last === '')) return undefined

@@ -212,7 +212,7 @@ export function createUploadUrls(options: UploadUrlOptions): UploadUrls {
   }
 
   async function progress(c: HttpContext, run: RunRow): Promise<MachineAnswer> {
-    const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(c.req.header('content-range') ?? '')
+    const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i.exec(c.req.header('content-range') ?? '')
     if (!range) return text(400, 'the header Content-Range has to be bytes <first>-<last>/*')
     const [first, last, total] = [Number(range[1]), Number(range[2]), range[3] === '*' ? Number.NaN : Number(range[3])]
     if (last < first || last >= total) return text(400, `Content-Range: bytes ${first}-${last}/${range[3]} is no range`)

@@ -152,6 +152,11 @@ inWorld('a machine that speaks IPv6 boots, is recognised and reports', async (wo
   assert.ok(typeof loader === 'object' && loader.text.length > 20_000, 'a loader comes whole')
   assert.deepEqual(await httpGet(one, 'http://[fd77::1]:8000/profile/'), { status: 200, text: 'alpha' })
   assert.deepEqual(await httpGet(two, 'http://[fd77::1]:8000/profile/'), { status: 200, text: 'beta' })
+  writeFileSync(join(daemon.dataDir, 'tests', 'who.test'), '<%= mac %> <%= ip %> <%= profile %>\n')
+  await daemon.must('synctestnames')
+  await daemon.must('nexttest', 'one', 'who')
+  const who = { status: 200, text: `${macs.one} fd77::11 alpha\n` }
+  assert.deepEqual(await httpGet(one, 'http://[fd77::1]:8000/nexttest/'), who)
   assert.deepEqual(await httpGet(one, 'http://[fd77::1]:8000/localboot/'), { status: 200, text: reported })
   assert.equal(await nextOf(daemon, 'one'), 'local')
   assert.equal(await nextOf(daemon, 'two'), 'beta')

@@ -484,7 +484,7 @@ describe('verdicts, deadlines, retries', () => {
     assert.deepEqual([(await get(`/progress/${run}/`)).text, (await show(run)).state], ['0', 'sent'])
     assert.equal((await send('bytes 0-4/*', 'E: a\n')).text, '5')
     assert.deepEqual([(await show(run)).state, (await show(run)).counts.error], ['running', 1])
-    assert.equal((await send('bytes 3-9/*', 'a\nI: b\n')).text, '10')
+    assert.equal((await send('Bytes 3-9/*', 'a\nI: b\n')).text, '10')
     assert.equal((await send('bytes 0-4/*', 'E: b\n')).status, 409)
     const gap = await send('bytes 20-20/*', 'x')
     assert.deepEqual([gap.status, gap.headers.get('content-range')], [416, 'bytes */10'])

@@ -20,7 +20,7 @@ interface Step {
   readonly sizeBytes: number | null
   readonly sentBytes: number
   readonly outcome: string
-  readonly at: number
+  readonly at: string
 }
 
 const mac = '52:54:00:00:00:01'
@@ -79,7 +79,7 @@ test('kernels that come over HTTP are steps of the boot, as those of TFTP are', 
     'http ipxe  0 done',
     `tftp pxelinux.cfg/01-${mac.replaceAll(':', '-')} 33 33 done`,
   ])
-  for (const { at } of boot?.steps ?? []) assert.ok(at >= before - 1 && at <= Date.now())
+  for (const { at } of boot?.steps ?? []) assert.ok(Date.parse(at) >= before - 1 && Date.parse(at) <= Date.now(), at)
   const page = await ask({ url: daemon.url }, '/system/1/', { headers: { accept: 'text/html' } })
   assert.match(page.text, /\/boot\/vmlinuz[\s\S]{0,400}2\.9 MiB/)
 

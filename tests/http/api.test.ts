@@ -203,10 +203,15 @@ test('boots are those of the trace, of one system where asked', async () => {
   const asked: unknown[] = []
   m.daemon.boots = async (query) => {
     asked.push(query)
-    return [{ mac: '52:54:00:12:34:56' }]
+    const steps = [{ at: Date.parse('2026-11-23T08:00:00.5Z'), kind: 'tftp', durationMs: 3 }]
+    return [{ mac: '52:54:00:12:34:56', startedMs: 0, endedMs: 1500, steps }]
   }
   await m.call('addsystem', { name: 'web01', addresses: ['10.0.0.1'] })
-  assert.deepEqual((await m.overTcp('/api/v1/boots?name=web01')).body, { boots: [{ mac: '52:54:00:12:34:56' }] })
+  const times = { started: '1970-01-01T00:00:00.000Z', ended: '1970-01-01T00:00:01.500Z' }
+  const steps = [{ at: '2026-11-23T08:00:00.500Z', kind: 'tftp', durationMs: 3 }]
+  assert.deepEqual((await m.overTcp('/api/v1/boots?name=web01')).body, {
+    boots: [{ mac: '52:54:00:12:34:56', ...times, steps }],
+  })
   assert.deepEqual(asked, [{ system: 1, limit: 100 }])
   assertProblem(await m.overTcp('/api/v1/boots?name=nosuch'), 404, 'not-found', /System nosuch not defined/)
 })

@@ -36,12 +36,11 @@ async function send(t: TestContext, ...pieces: readonly string[]): Promise<strin
 const answered = (status: number, line: string) =>
   new RegExp(`^HTTP/1\\.1 ${status} [^\\r]+\\r\\n(?:[^\\r]+\\r\\n)*\\r\\n(?:[0-9a-f]+\\r\\n)?${line}\\n`)
 
-test('an unknown method and what is no HTTP at all get 400 with a line', async (t) => {
-  assert.match(
-    await send(t, 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n'),
-    answered(400, 'The method of this request is not known'),
-  )
-  assert.match(await send(t, '\u0016\u0003\u0001\u0000'), answered(400, 'The method of this request is not known'))
+test('an unknown method is 405 like any other, what is no HTTP at all 400, with a line', async (t) => {
+  const unknown = await send(t, 'BREW / HTTP/1.1\r\nHost: a\r\n\r\n')
+  assert.match(unknown, answered(405, 'The method of this request is not known'))
+  assert.match(unknown, /\r\nAllow: GET, HEAD\r\n/)
+  assert.match(await send(t, '\u0016\u0003\u0001\u0000'), answered(400, 'This is no HTTP request: [^\\n]+'))
   assert.match(
     await send(t, 'GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n'),
     answered(400, 'This is no HTTP request: [^\\n]+'),
@@ -52,6 +51,8 @@ test('HTTP/1.1 without Host gets 400 with a line, also where it asks before it s
   const line = answered(400, 'This request has no Host header, which HTTP/1\\.1 asks for')
   assert.match(await send(t, 'GET / HTTP/1.1\r\n\r\n'), line)
   assert.match(await send(t, 'POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n'), line)
+  const twice = answered(400, 'This request has more than one Host header')
+  assert.match(await send(t, 'GET / HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n'), twice)
   assert.match(await send(t, 'GET / HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 [\s\S]*fine$/)
 })
 
@@ -62,7 +63,7 @@ test('a header that is too large gets 431 with a line', async (t) => {
 
 test('after an answer the next bad request on the connection gets its line, in the middle of one nothing is put in', async (t) => {
   const after = await send(t, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', 'BREW / HTTP/1.1\r\n\r\n')
-  assert.match(after, /^HTTP\/1\.1 200 [\s\S]*fine[\s\S]*HTTP\/1\.1 400 [\s\S]*not known\n$/)
+  assert.match(after, /^HTTP\/1\.1 200 [\s\S]*fine[\s\S]*HTTP\/1\.1 405 [\s\S]*not known\n$/)
   const half = await send(t, 'GET /half HTTP/1.1\r\nHost: a\r\n\r\n', 'BREW / HTTP/1.1\r\n\r\n').catch(String)
   assert.doesNotMatch(half, / 400 /)
 })

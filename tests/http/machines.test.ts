@@ -431,7 +431,19 @@ describe('the base URL', () => {
     for (const host of ['10.0.0.1:8000', 'boot-1.example', '[fd00::1]:83']) {
       assert.equal(baseUrl(null, host, '10.0.0.1', 8000), `http://${host}`)
     }
-    for (const host of [undefined, '', 'a b', 'user@host', 'x/y', 'x\n', '$\u007buuid}', "x';reboot", 'x:y', '-x']) {
+    for (const host of [
+      undefined,
+      '',
+      'a b',
+      'user@host',
+      'x/y',
+      'x\n',
+      '$\u007buuid}',
+      "x';reboot",
+      'x:y',
+      '-x',
+      'x:65536',
+    ]) {
       assert.equal(baseUrl(null, host, '10.0.0.1', 8000), 'http://10.0.0.1:8000', host)
     }
     assert.equal(baseUrl(null, undefined, 'fe80::1%eth0', 80), 'http://[fe80::1]')
