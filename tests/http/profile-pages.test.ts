@@ -139,6 +139,10 @@ test('what boots is what PXELINUX chooses; what it does not say is not made up',
   assert.deepEqual([command.what, command.lines], ['the kernel vmlinuz', undefined], 'a command line is no entry')
   const last = readProfileBoot('LABEL a\n KERNEL a\nLABEL b\n MENU DEFAULT\n LOCALBOOT 0\n\n')
   assert.deepEqual([last.what, last.lines], ['the kernel a', { first: 1, last: 2 }])
+  const template = readProfileBoot(
+    '<% if (it.mac) {\n it.x() %>\nDEFAULT a\n<% } %>\nLABEL a\n KERNEL <%= system %>/linux\n NOSUCH\n<% if (\nKERNEL b',
+  )
+  assert.deepEqual([template.what, template.notes.map(({ line }) => line)], ['the kernel <%=system%>/linux', [7]])
   const included = readProfileBoot('INCLUDE other.cfg\nLABEL a\n COM32 chain.c32\n')
   assert.deepEqual([included.what, included.notes[0]?.line], ['chain.c32', 1])
 })

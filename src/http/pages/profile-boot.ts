@@ -1,8 +1,8 @@
 /**
  * What a profile's file boots when nobody touches the keyboard, in words, and what in it was not understood, by line.
  *
- * As PXELINUX and the iPXE script read it (`domain/selection.ts`). A template is read as it stands, since what it renders
- * to is another for each machine. Source: the syslinux wiki, STYLE "Flows" (one decision, shown as it is made).
+ * As PXELINUX and the iPXE script read it (`domain/selection.ts`). A template is read as it stands, without its program,
+ * since what it renders to is another for each machine. Source: the syslinux wiki, STYLE "Flows" (one decision, shown as it is made).
  */
 import { type Note, parseProfile } from '../../domain/profile.ts'
 import { selectLabel } from '../../domain/selection.ts'
@@ -19,8 +19,14 @@ export interface ProfileBoot {
   readonly notes: readonly Note[]
 }
 
+/** The program of a template, which writes nothing itself, and what puts a value in (`<%= … %>`), one word of a line. */
+const program = /<%(?![=~])[\s\S]*?(?:%>|$)/g
+const value = /<%[=~][^\n]*?%>/g
+
 export function readProfileBoot(text: string): ProfileBoot {
-  const profile = parseProfile(text)
+  // Lines keep their numbers.
+  const bare = text.replace(program, (part) => part.replace(/[^\n]/g, ' '))
+  const profile = parseProfile(bare.replace(value, (part) => part.replace(/\s/g, '')))
   const notes = [
     ...profile.faults,
     ...profile.includes.map(({ line, text: file }) => ({ line, text: `INCLUDE ${file} is not looked into here` })),
