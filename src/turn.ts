@@ -36,3 +36,26 @@ export function createTurnEnd(): (task: () => void) => void {
     if (tasks.push(task) === 1) setImmediate(run)
   }
 }
+
+/**
+ * Begins at most `most` tasks in each turn, the others in the turns that follow, in order: requests of people and programs
+ * that come all at once must not be one long turn for machines that boot. What waits is a request on an open connection.
+ */
+export function createTurnLimit(most: number): (task: () => void) => void {
+  const waiting: (() => void)[] = []
+  let begun = 0
+  const begin = (task: () => void) => {
+    // Before the task: it may throw.
+    if (begun === 0) setImmediate(next)
+    begun += 1
+    task()
+  }
+  const next = () => {
+    begun = 0
+    for (let task = waiting.shift(); task; task = begun < most ? waiting.shift() : undefined) begin(task)
+  }
+  return (task) => {
+    if (waiting.length === 0 && begun < most) begin(task)
+    else waiting.push(task)
+  }
+}

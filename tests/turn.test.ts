@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createProfileFiles } from '../src/profiles/folder.ts'
-import { createTurn, createTurnEnd } from '../src/turn.ts'
+import { createTurn, createTurnEnd, createTurnLimit } from '../src/turn.ts'
 
 test('a turn has one number, also across microtasks; the next has another', async () => {
   const turn = createTurn()
@@ -30,6 +30,32 @@ test('tasks are done in order when the turn ends, those given meanwhile in the n
   assert.deepEqual(done, ['a', 'b'])
   await nextTurn()
   assert.deepEqual(done, ['a', 'b', 'c'])
+})
+
+test('so many tasks are begun at once in each turn, the others later, in order, also behind one that throws', async () => {
+  const limit = createTurnLimit(3)
+  const done: number[] = []
+  const add = (number: number): void => limit(() => void done.push(number))
+  for (let number = 0; number < 8; number++) add(number)
+  assert.deepEqual(done, [0, 1, 2])
+  await nextTurn()
+  // One that comes meanwhile waits behind those that came before it.
+  add(8)
+  assert.deepEqual(done, [0, 1, 2, 3, 4, 5])
+  await nextTurn()
+  assert.deepEqual(done, [...Array(9).keys()])
+  await nextTurn()
+  await nextTurn()
+  const thrown = new Error('of a task')
+  assert.throws(() => {
+    limit(() => {
+      throw thrown
+    })
+  }, thrown)
+  for (let number = 9; number < 13; number++) add(number)
+  assert.deepEqual(done, [...Array(11).keys()])
+  await nextTurn()
+  assert.deepEqual(done, [...Array(13).keys()])
 })
 
 test('a profile that is changed, made or removed is seen in the next turn', async (t) => {

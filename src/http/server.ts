@@ -5,6 +5,7 @@
  * Binding, permissions of the socket file and closing are the daemon's.
  */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createTurnLimit } from '../turn.ts'
 import { answerBadRequests, refuseWithoutHost } from './bad-request.ts'
 import type { Surface } from './env.ts'
 import { continueWhenRead } from './unread.ts'
@@ -16,6 +17,9 @@ const silenceMaxMs = 120_000
 /** Longer than the 60 s after which common proxies drop idle connections, so that they never race with us. */
 const keepAliveTimeoutMs = 65_000
 
+/** Requests that the application begins to answer in one turn of the event loop: some take half a millisecond. */
+const takenAtOnce = 8
+
 /**
  * A server that answers with `listener`; not listening yet. `first` may answer a request itself, with the raw Node response,
  * and returns whether it did (machine URLs that must cost no more than a bare server).
@@ -25,6 +29,7 @@ export function createHttpServer(
   surface: Surface,
   first?: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean,
 ): Server {
+  const takeInTurns = createTurnLimit(takenAtOnce)
   const server = createServer({
     headersTimeout: headersTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
@@ -40,7 +45,7 @@ export function createHttpServer(
   server.on('request', (incoming, outgoing) => {
     if (refuseWithoutHost(incoming, outgoing)) return
     if (first?.(incoming, outgoing)) return
-    listener(incoming, outgoing)
+    takeInTurns(() => listener(incoming, outgoing))
   })
   return server
 }
