@@ -55,6 +55,9 @@ describe('the profiles', () => {
     assert.match(textOf(text), /5 machines boot it next\. It boots the kernel rescue\/linux\./)
     assert.match(text, /<li id="L4" class="line-error">/)
     assert.match(textOf(text), /line 4 .*TIMEUOT/)
+    assert.match(textOf(text), /✕ missing rescue\/linux is not there/)
+    site.bootFiles.set('rescue/linux', 2048)
+    assert.match(textOf((await site.get('/profiles/rescue')).text), /✓ there rescue\/linux 2\.0 KiB/)
     const marked = [...text.matchAll(/id="L(\d+)" class="line-chosen"/g)].map(([, line]) => Number(line))
     assert.deepEqual(marked, [6, 7, 8, 9])
     assert.match(textOf(text), /Command line initrd=rescue\/initrd\.gz auto=true/)
@@ -134,7 +137,19 @@ test('an empty server has one profile, and teaches how another comes to be', asy
 })
 
 test('what boots is what PXELINUX chooses; what it does not say is not made up', () => {
-  assert.deepEqual(readProfileBoot(''), { what: undefined, facts: [], lines: undefined, remarks: [], notes: [] })
+  assert.deepEqual(readProfileBoot(''), {
+    what: undefined,
+    facts: [],
+    lines: undefined,
+    files: [],
+    remarks: [],
+    notes: [],
+  })
+  const own = 'label a\nkernel <%= mac %>/linux\ninitrd <%= url %>/boot/initrd,http://other/x\n'
+  assert.deepEqual(
+    readProfileBoot(own).files.map(({ path }) => path),
+    [undefined, 'initrd', undefined],
+  )
   const command = readProfileBoot('DEFAULT vmlinuz root=/dev/sda1\n')
   assert.deepEqual([command.what, command.lines], ['the kernel vmlinuz', undefined], 'a command line is no entry')
   const last = readProfileBoot('LABEL a\n KERNEL a\nLABEL b\n MENU DEFAULT\n LOCALBOOT 0\n\n')

@@ -4,6 +4,7 @@
  * As PXELINUX and the iPXE script read it (`domain/selection.ts`). A template is read as it stands, without its program,
  * since what it renders to is another for each machine. Source: the syslinux wiki, STYLE "Flows" (one decision, shown as it is made).
  */
+import { filesNeeded, type NeededFile } from '../../domain/boot-files.ts'
 import { type Note, parseProfile } from '../../domain/profile.ts'
 import { selectLabel } from '../../domain/selection.ts'
 
@@ -14,6 +15,8 @@ export interface ProfileBoot {
   readonly facts: readonly { readonly name: string; readonly value: string }[]
   /** Lines of the chosen entry, from 1, both included; undefined: none was chosen, or it stands in no line of its own. */
   readonly lines: { readonly first: number; readonly last: number } | undefined
+  /** Files that it makes the machine fetch; `path` undefined also where it is another for each machine. */
+  readonly files: readonly NeededFile[]
   readonly remarks: readonly string[]
   /** What was not understood, or is not followed, with its line. */
   readonly notes: readonly Note[]
@@ -22,6 +25,8 @@ export interface ProfileBoot {
 /** The program of a template, which writes nothing itself, and what puts a value in (`<%= … %>`), one word of a line. */
 const program = /<%(?![=~])[\s\S]*?(?:%>|$)/g
 const value = /<%[=~][^\n]*?%>/g
+/** This server's own URL, as it stands in a template without blanks. */
+const ownUrl = '<%=url%>'
 
 export function readProfileBoot(text: string): ProfileBoot {
   // Lines keep their numbers.
@@ -32,7 +37,11 @@ export function readProfileBoot(text: string): ProfileBoot {
     ...profile.includes.map(({ line, text: file }) => ({ line, text: `INCLUDE ${file} is not looked into here` })),
   ].sort((a, b) => a.line - b.line)
   const selection = selectLabel(profile)
-  if (!selection) return { what: undefined, facts: [], lines: undefined, remarks: [], notes }
+  const files = filesNeeded(profile, selection?.label, ownUrl).map(({ name, path }) => ({
+    name,
+    path: path?.includes('<%') ? undefined : path,
+  }))
+  if (!selection) return { what: undefined, facts: [], lines: undefined, files, remarks: [], notes }
   const { label, remarks } = selection
   const { kernel } = label
   const what =
@@ -53,7 +62,7 @@ export function readProfileBoot(text: string): ProfileBoot {
   const next = profile.labels.find(({ line }) => line > label.line)
   const last = next ? next.line - 1 : lengthOf(text)
   const lines = label.line > 0 ? { first: label.line, last: Math.max(label.line, last) } : undefined
-  return { what, facts, lines, remarks, notes }
+  return { what, facts, lines, files, remarks, notes }
 }
 
 /** Lines of a text; one feed at its end begins no other. */

@@ -4,6 +4,7 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { localProfile } from '../../domain/boot.ts'
+import type { NeededFile } from '../../domain/boot-files.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { createBootMachines } from './boot-machine.ts'
 import { bootAddresses, dueInMs, readBoots } from './boots.ts'
@@ -18,6 +19,7 @@ const bootsShown = 10
 const machinesShown = 20
 /** Of the file; the rest is on the server. */
 const linesShown = 2000
+const filesShown = 20
 const lineLength = 1000
 
 interface FoundProfile {
@@ -49,15 +51,16 @@ export async function viewProfile(
 ): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
   const { file, fault } = profile
   const name = visible(profile.name)
-  const [machines, recent] = await Promise.all([
+  const boot = file && readProfileBoot(file.text)
+  const [machines, recent, files] = await Promise.all([
     index.find({ words: '', sort: 'name', descending: false }),
     readBoots(daemon, { limit: bootsLookedAt }, nowMs),
+    Promise.all((boot?.files ?? []).slice(0, filesShown).map((each) => viewNeeded(daemon, each))),
   ])
   const next = machines.filter((row) => row.next === profile.name)
   const given = (recent ?? []).filter((boot) => boot.profile === name).sort((a, b) => b.startedMs - a.startedMs)
   const boots = given.slice(0, bootsShown)
   const machineOf = createBootMachines(daemon)
-  const boot = file && readProfileBoot(file.text)
   const isDefault = daemon.store.queries.defaultNextBoot()?.profile === profile.name
   const data = {
     name,
@@ -69,6 +72,7 @@ export async function viewProfile(
     command: commandLine('pxemngr', 'nextboot', 'NAME', profile.name),
     boot: boot && {
       facts: boot.facts.map(({ name: fact, value }) => ({ name: fact, value: visible(value) })),
+      files,
       remarks: boot.remarks.map(visible),
       notes: boot.notes.map(({ line, text }) => ({ line, text: visible(text) })),
     },
@@ -119,6 +123,17 @@ export async function viewProfile(
       boots: { dueMs: dueInMs(boots, nowMs), ...(next.length === 0 && !isDefault ? ofThese(boots) : {}) },
     },
   }
+}
+
+/** Whether a file is there that machines will ask for. */
+async function viewNeeded(daemon: Daemon, { name, path }: NeededFile): Promise<object> {
+  const shown = { name: visible(name) }
+  if (path === undefined)
+    return { ...shown, verdict: 'skip', glyph: '–', word: 'not looked at', about: 'not from here' }
+  const found = await daemon.findFile(path)
+  return found.found
+    ? { ...shown, verdict: 'pass', glyph: '✓', word: 'there', about: formatBytes(found.sizeBytes) }
+    : { ...shown, verdict: 'fail', glyph: '✕', word: 'missing', about: visible(found.why) }
 }
 
 function ofThese(boots: Parameters<typeof dueInMs>[0]): { of?: string[] } {
