@@ -280,8 +280,10 @@ start() {
     rm -f "$dir/reserve" "$dir/probe"
     [ -z "$full" ] || true > "$dir/full"
     echo "X: $ended" > "$dir/status.new" && mv "$dir/status.new" "$dir/status"'
+  # A signal may come when the script runs already and this shell has not got on to the next line (`stop`).
+  start_before=$! starting=1
   PXEMNGR_DIR=$1 PXEMNGR_RUN=$run PXEMNGR_URL=$url $setsid sh -c "$2" sh "$mask" "$1" > /dev/null 2>&1 < /dev/null &
-  runner=$!
+  runner=$! starting=
   identity "$runner" > "$1/runner.new" && mv "$1/runner.new" "$1/runner"
 }
 
@@ -829,6 +831,7 @@ rename_to() {
 # A signal ends the script too, and leaves its result in the spool for the next start.
 stop() {
   trap '' TERM INT HUP
+  [ -z "$starting" ] || [ "$!" = "$start_before" ] || runner=$!
   for stop_pid in $transfer $timer $napping; do kill "$stop_pid" 2>/dev/null; done
   stop_sender
   if [ -n "$runner" ]; then
@@ -942,7 +945,7 @@ main() {
   fi
   mkdir -p "$spool" && spool=$(cd "$spool" && pwd) || die "cannot make $spool"
   lock
-  adopted='' fresh='' runner='' sender='' transfer='' timer='' napping='' run='' dir=''
+  adopted='' fresh='' runner='' starting='' sender='' transfer='' timer='' napping='' run='' dir=''
   trap 'stop TERM 143' TERM
   trap 'stop INT 130' INT
   trap 'stop HUP 129' HUP

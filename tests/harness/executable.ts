@@ -6,6 +6,7 @@
  * people get. Sources: CONTRACT "Daemon" (ready line, signals, exit status) and "Command line" (`--socket`).
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Finished, type Running, runToEnd, type StartOptions, start, within } from './process.ts'
@@ -110,11 +111,27 @@ export async function serve(options: ServeOptions = {}): Promise<RunningDaemon> 
     if (temporary) rmSync(dataDir, { recursive: true, force: true })
   }
   try {
-    return running(started, dataDir, await readyLine(started), close)
+    const ready = await readyLine(started)
+    await managed(ready.socket)
+    return running(started, dataDir, ready, close)
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/**
+ * Machines are answered from the ready line on, commands a moment later: on a machine with ten daemons that start at once
+ * longer than a command waits. Resolves also where this account may not use the socket, which is for the test to find.
+ */
+function managed(socketPath: string): Promise<void> {
+  return new Promise((resolve) => {
+    const asked = get({ socketPath, path: '/healthz', agent: false }, (response) => {
+      response.resume()
+      response.once('close', resolve)
+    })
+    asked.once('error', () => resolve())
+  })
 }
 
 function running(
