@@ -118,10 +118,10 @@ export function createHeldQuestions(turns: Turns, limit: number = openFilesLimit
       woken.delete(system)
       // Who asked last is the likeliest to be still there.
       for (const held of bySystem.of(system).reverse()) {
+        if (piece.isLong) await piece.next()
         if (!all.has(held) || held.outgoing.socket?.writable !== true) continue
         if (!held.answer('requested')) break
         forget(held)
-        if (piece.isLong) await piece.next()
       }
     }
     isWaking = false
