@@ -236,11 +236,10 @@ async function start(
     await Promise.all(servers.map((server) => closeServer(server, graceMs)))
   })
   for (const { host, port } of config.http) {
-    const server = createHttpServer(
-      listenLater(managed, 'tcp', log),
-      'tcp',
-      (...request) => machines.first(...request) || handout.first(...request) || uploads.first(...request),
-    )
+    const server = createHttpServer(listenLater(managed, 'tcp', log), 'tcp', (...request) => {
+      handout.heard(request[0])
+      return machines.first(...request) || handout.first(...request) || uploads.first(...request)
+    })
     servers.push(server)
     logRequests(server, log)
     listeners.http.push(await listenTcp(server, host, port))

@@ -18,6 +18,7 @@ import type { HttpApp, HttpContext, HttpEnv } from './env.ts'
 import { type EventHub, type EventOptions, mountEvents } from './events.ts'
 import { securityHeaders } from './headers.ts'
 import { type LoginPage, mountLogin } from './login.ts'
+import { plainAddress } from './machine-plane.ts'
 import { describeApi } from './openapi.ts'
 import { answerError, answerProblem, httpProblem, type ProblemPage, problemResponse } from './problems.ts'
 
@@ -145,17 +146,13 @@ function nameConnection(c: HttpContext): void {
   c.set('localPort', localPort ?? socket?.localPort ?? 0)
 }
 
-/** `::ffff:10.0.0.1` → `10.0.0.1`. */
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
-}
-
 function notFound(path: string): Refusal {
   return new Refusal('not-found', `there is nothing at ${path.slice(0, 200)}`)
 }
 
 function declareFigures(metrics: Metrics, daemon: Daemon, events: EventHub): void {
-  metrics.gauge('pxemngr_up_seconds', 'Seconds since the daemon started', () => (Date.now() - daemon.startedMs) / 1000)
+  const upMs = (): number => performance.now() - daemon.startedMs
+  metrics.gauge('pxemngr_up_seconds', 'Seconds since the daemon started', () => upMs() / 1000)
   metrics.gauge('pxemngr_systems', 'Systems', () => daemon.store.queries.countSystems())
   metrics.gauge('pxemngr_journal_seq', 'Sequence number of the last record', () => daemon.store.seq)
   metrics.gauge('pxemngr_degraded', 'Reasons why status is degraded', () => daemon.degraded().length)

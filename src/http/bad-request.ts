@@ -40,7 +40,8 @@ export function answerBadRequests(server: Server): void {
   }
   server.on('clientError', (error: Error & { code?: string; reason?: string; rawPacket?: Buffer }, socket) => {
     const answer = latest.get(socket)
-    const begun = answer?.headersSent === true && !answer.writableFinished
+    // One without a socket waits behind another one, which is under way.
+    const begun = answer !== undefined && !answer.writableFinished && (answer.headersSent || answer.socket === null)
     if (!socket.writable || begun || error.code === 'ECONNRESET') {
       socket.destroy(error)
       return

@@ -25,7 +25,8 @@ const lookAgainMs = 5_000
 /** An upload that is not kept within this is not waited for: the run is recorded as sent by itself. */
 const uploadedWithinMs = 50
 
-export function createDeliveries(): Deliveries {
+/** `unacknowledged`: of a connection, as `net/send-queue.ts` has it. */
+export function createDeliveries(unacknowledged = unacknowledgedBytes): Deliveries {
   /** Runs under way on a connection: its next request says that they were delivered. */
   const onConnection = new WeakMap<Socket, (next: IncomingMessage) => void>()
   return {
@@ -33,6 +34,8 @@ export function createDeliveries(): Deliveries {
       onConnection.get(next.socket)?.(next)
     },
     follow(outgoing, socket, handed) {
+      // It went while it was found out who it is: nothing more is heard of it.
+      if (socket.destroyed) return handed.cut()
       let isWhole = false
       let isOver = false
       const end = (isDelivered: boolean, next?: IncomingMessage): void => {
@@ -58,13 +61,13 @@ export function createDeliveries(): Deliveries {
       const reset = (): void => end(false)
       const gone = (hadError: boolean): void => end(isWhole && !hadError)
       /** On a connection that stays open: is what was sent acknowledged? The machine may have lost its power. */
-      const look = async (leftBefore = Number.POSITIVE_INFINITY): Promise<void> => {
-        if (!isWhole || socket.destroyed) return end(false)
-        const left = (await unacknowledgedBytes(socket)) ?? 0
+      const look = async (before?: { readonly isWhole: boolean; readonly left: number }): Promise<void> => {
+        const left = (await unacknowledged(socket)) ?? 0
         if (isOver) return
-        if (left === 0) return end(true)
-        if (left < leftBefore) {
-          timer = setTimeout(() => void look(left), lookAgainMs).unref()
+        if (isWhole && left === 0) return end(true)
+        // As long as something gets through it changes: it falls, or more has gone to the kernel.
+        if (before?.isWhole !== isWhole || before.left !== left) {
+          timer = setTimeout(() => void look({ isWhole, left }), lookAgainMs).unref()
           return
         }
         end(false)

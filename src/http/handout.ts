@@ -42,6 +42,8 @@ export interface HandoutUrlOptions
 }
 
 export interface HandoutUrls {
+  /** To be told of each request, whoever answers it: what its connection was answered before has arrived. */
+  heard(incoming: IncomingMessage): void
   /** For `createHttpServer`: answers the request itself and returns whether it did. */
   first(incoming: IncomingMessage, outgoing: ServerResponse): boolean
   mount(app: HttpApp): void
@@ -197,7 +199,6 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
 
   function first(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
     const { socket } = incoming
-    deliveries.heard(incoming)
     let found: Answered | Promise<Answered> | undefined
     const fail = (error: unknown): void => {
       options.log.error('a test URL failed', { path: incoming.url, error })
@@ -247,6 +248,7 @@ export function createHandoutUrls(options: HandoutUrlOptions): HandoutUrls {
   }
 
   return {
+    heard: deliveries.heard,
     first,
     close: () => held.close(),
     mount(app) {

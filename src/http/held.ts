@@ -56,6 +56,33 @@ export function waitSeconds(prefer: string | undefined): number {
   return prefer === undefined ? 0 : Math.min(secondsMax, Number(waitPreference.exec(prefer)?.[1] ?? 0))
 }
 
+/** Held questions by something of theirs. */
+class Groups<K> {
+  readonly #groups = new Map<K, Set<Held>>()
+
+  add(key: K | undefined, held: Held): void {
+    if (key === undefined) return
+    const group = this.#groups.get(key)
+    if (group) group.add(held)
+    else this.#groups.set(key, new Set([held]))
+  }
+
+  delete(key: K | undefined, held: Held): void {
+    const group = key === undefined ? undefined : this.#groups.get(key)
+    if (key === undefined || !group?.delete(held)) return
+    if (group.size === 0) this.#groups.delete(key)
+  }
+
+  has(key: K): boolean {
+    return this.#groups.has(key)
+  }
+
+  /** As they are now, in the order in which they came. */
+  of(key: K | undefined): Held[] {
+    return key === undefined ? [] : [...(this.#groups.get(key) ?? [])]
+  }
+}
+
 interface Held extends Question {
   readonly timer: NodeJS.Timeout
   readonly gone: () => void
@@ -64,7 +91,9 @@ interface Held extends Question {
 export function createHeldQuestions(turns: Turns, limit: number = openFilesLimit()): HeldQuestions {
   const most = Math.min(heldMax, Math.floor(limit / openFilesPart))
   const all = new Set<Held>()
-  const bySystem = new Map<number, Set<Held>>()
+  const bySystem = new Groups<number>()
+  const byMac = new Groups<string>()
+  const byIp = new Groups<string>()
   const woken = new Set<number>()
   let isWaking = false
   let isClosed = false
@@ -73,11 +102,9 @@ export function createHeldQuestions(turns: Turns, limit: number = openFilesLimit
     clearTimeout(held.timer)
     held.outgoing.off('close', held.gone)
     all.delete(held)
-    for (const system of held.systems) {
-      const own = bySystem.get(system)
-      own?.delete(held)
-      if (own?.size === 0) bySystem.delete(system)
-    }
+    for (const system of held.systems) bySystem.delete(system, held)
+    byMac.delete(held.machine.mac, held)
+    byIp.delete(held.machine.ip, held)
   }
   const release = (held: Held, why: Released): void => {
     forget(held)
@@ -90,11 +117,11 @@ export function createHeldQuestions(turns: Turns, limit: number = openFilesLimit
     for (const system of woken) {
       woken.delete(system)
       // Who asked last is the likeliest to be still there.
-      for (const held of [...(bySystem.get(system) ?? [])].reverse()) {
+      for (const held of bySystem.of(system).reverse()) {
+        if (piece.isLong) await piece.next()
         if (!all.has(held) || held.outgoing.socket?.writable !== true) continue
         if (!held.answer('requested')) break
         forget(held)
-        if (piece.isLong) await piece.next()
       }
     }
     isWaking = false
@@ -102,18 +129,16 @@ export function createHeldQuestions(turns: Turns, limit: number = openFilesLimit
 
   return {
     hold(question) {
-      const { outgoing, systems, seconds } = question
+      const { machine, outgoing, systems, seconds } = question
       if (isClosed || all.size >= most || outgoing.destroyed) return false
       const ms = 1000 * seconds * (1 - spreadPart * Math.random())
       const timer = setTimeout(() => release(held, 'waited'), Math.ceil(ms / gridMs) * gridMs)
       const held: Held = { ...question, answer: (why) => question.answer(why), timer, gone: () => forget(held) }
       outgoing.once('close', held.gone)
       all.add(held)
-      for (const system of systems) {
-        const own = bySystem.get(system) ?? new Set()
-        own.add(held)
-        bySystem.set(system, own)
-      }
+      for (const system of systems) bySystem.add(system, held)
+      byMac.add(machine.mac, held)
+      byIp.add(machine.ip, held)
       return true
     },
     wake(system) {
@@ -125,12 +150,9 @@ export function createHeldQuestions(turns: Turns, limit: number = openFilesLimit
       setImmediate(() => void wakeAll())
     },
     booted({ mac, ip }) {
-      for (const held of all) {
-        const { machine } = held
-        if (machine.mac === undefined || mac === undefined ? machine.ip === ip : machine.mac === mac) {
-          release(held, 'booted')
-        }
-      }
+      // By its MAC where both are known, else by its address: one behind a router shares that with others.
+      const atAddress = byIp.of(ip).filter(({ machine }) => mac === undefined || machine.mac === undefined)
+      for (const held of mac === undefined ? atAddress : [...byMac.of(mac), ...atAddress]) release(held, 'booted')
     },
     get count() {
       return all.size

@@ -11,17 +11,17 @@ import { totalmem } from 'node:os'
 import type { OpenedFile } from '../tftp/jail.ts'
 
 /** A kernel with its initrd, or the initrds of two classes of machines. */
-const KEPT_BYTES_MAX = 96 * 1024 * 1024
+const bytesMax = 96 * 1024 * 1024
 /** Of the memory that we may use, where that is less. */
-const KEPT_PART = 1 / 16
+const memoryPart = 1 / 16
 /** Remembered and kept so long after its last download. */
-const KEPT_MS = 10_000
+const idleMs = 10_000
 /** Names of files fetched lately are remembered up to here. */
-const FILES_MAX = 256
+const filesMax = 256
 /** A file changed just now may change again within the same time stamp. */
-const SETTLED_MS = 2000
+const settledMs = 2000
 
-export const HOT_CHUNK_BYTES: number = 1024 * 1024
+export const hotChunkBytes: number = 1024 * 1024
 
 /** Reads a part of the file that a download has open: `at`, `length` in bytes. */
 export type ReadPart = (at: number, length: number) => Promise<Buffer>
@@ -43,12 +43,12 @@ export class HotFile {
 
   /** The chunk that holds the byte `at`, and goes on to its end: never written to. Rejects as `read` does. */
   chunk(at: number, read: ReadPart): Buffer | Promise<Buffer> {
-    const index = Math.floor(at / HOT_CHUNK_BYTES)
+    const index = Math.floor(at / hotChunkBytes)
     const known = this.#chunks.get(index)
     if (known) return known
-    const start = index * HOT_CHUNK_BYTES
+    const start = index * hotChunkBytes
     // Whoever needs it meanwhile waits for the same read.
-    const reading = read(start, Math.min(HOT_CHUNK_BYTES, this.sizeBytes - start)).then(
+    const reading = read(start, Math.min(hotChunkBytes, this.sizeBytes - start)).then(
       (chunk) => {
         this.#chunks.set(index, chunk)
         return chunk
@@ -93,9 +93,9 @@ export class HotFiles {
    * function returned, when nothing that was taken from the file is used any more.
    */
   use({ identity, sizeBytes, modifiedMs }: Omit<OpenedFile, 'fd'>): { hot: HotFile | undefined; end: () => void } {
-    if (sizeBytes > this.#keptMax || Date.now() - modifiedMs < SETTLED_MS) return notKept
+    if (sizeBytes > this.#keptMax || Date.now() - modifiedMs < settledMs) return notKept
     const known = this.#files.get(identity)
-    if (!known && this.#files.size >= FILES_MAX && !this.#forgetOne()) return notKept
+    if (!known && this.#files.size >= filesMax && !this.#forgetOne()) return notKept
     const file = known ?? new HotFile(sizeBytes)
     this.#files.delete(identity)
     this.#files.set(identity, file)
@@ -110,7 +110,7 @@ export class HotFiles {
   #ended(file: HotFile): void {
     file.users -= 1
     file.usedMs = performance.now()
-    this.#timer ??= setTimeout(this.#forget, KEPT_MS).unref()
+    this.#timer ??= setTimeout(this.#forget, idleMs).unref()
   }
 
   /** Whether so much more may be kept, once those that nobody fetches now have gone, oldest first. */
@@ -132,11 +132,11 @@ export class HotFiles {
 
   readonly #forget = (): void => {
     this.#timer = undefined
-    const before = performance.now() - KEPT_MS
+    const before = performance.now() - idleMs
     for (const [identity, file] of this.#files) {
       if (file.users === 0 && file.usedMs <= before) this.#drop(identity, file)
     }
-    if (this.#files.size > 0) this.#timer = setTimeout(this.#forget, KEPT_MS).unref()
+    if (this.#files.size > 0) this.#timer = setTimeout(this.#forget, idleMs).unref()
   }
 
   #drop(identity: string, file: HotFile): void {
@@ -152,5 +152,5 @@ const notKept: { hot: HotFile | undefined; end: () => void } = { hot: undefined,
 function keptBytesMax(): number {
   const allowed = process.constrainedMemory()
   const memory = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem()
-  return Math.min(KEPT_BYTES_MAX, Math.floor(memory * KEPT_PART))
+  return Math.min(bytesMax, Math.floor(memory * memoryPart))
 }

@@ -86,6 +86,6 @@ export function contextRequest(c: HttpContext): MachineRequest {
 }
 
 /** `::ffff:10.0.0.1` → `10.0.0.1`. */
-function plainAddress(address: string): string {
+export function plainAddress(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

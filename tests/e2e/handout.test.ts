@@ -179,6 +179,37 @@ test('on kept connections the next request says that the answer arrived: three r
   await untilSent([...runs.values()].flat())
 })
 
+test('on a kept connection any next request says that the answer arrived, whatever it is about', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const get = (path: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      httpRequest(`${daemon.url}${path}`, { agent }, (answer) => {
+        let text = ''
+        answer.setEncoding('utf8')
+        answer.on('data', (part: string) => {
+          text += part
+        })
+        answer.on('end', () => resolve(text))
+      })
+        .on('error', reject)
+        .end()
+    })
+  for (const path of [`/profile/${macOf(8)}/`, '/boot/no-such-file', '/healthz']) {
+    const [run = 0] = await requestRuns('m8', 1)
+    assert.equal(givenBy(await get(`/nexttest/${macOf(8)}/`))?.run, run)
+    await get(path)
+    const begun = performance.now()
+    await until(
+      async () => ((await stateOf(run)) === 'sent' ? true : undefined),
+      patienceMs,
+      () => `run ${run} is not sent`,
+    )
+    // Not because 10 s later it was found to be acknowledged.
+    assert.ok(performance.now() - begun < 8000, path)
+  }
+  agent.destroy()
+})
+
 test('a result on the connection of its hand-out: sent and uploaded, in this order; a refused one leaves it sent', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const exchange = (path: string, body?: Buffer): Promise<{ status: number; upload: string }> =>

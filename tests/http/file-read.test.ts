@@ -62,4 +62,36 @@ describe('sending a file', () => {
       assert.equal(new Set(turns).size, turns.length, `download ${download}: turns ${turns.join(' ')}`)
     }
   })
+
+  it('ends when the client goes, while it takes nothing or while the next part is read', async () => {
+    const reader = createFileReader()
+    for (const goesAt of ['write', 'read'] as const) {
+      const opened = await reader.openInside(dir, [], 'initrd')
+      assert.ok('fd' in opened)
+      let writes = 0
+      const outgoing = Object.assign(new EventEmitter(), {
+        destroyed: false,
+        write() {
+          writes += 1
+          return false // its callback never comes
+        },
+        end: () => assert.fail('a short answer must not look whole'),
+      })
+      const leave = (): void => {
+        outgoing.destroyed = true
+        outgoing.emit('close')
+      }
+      const sent: number[] = []
+      const sending = reader.send(opened, 0, size, outgoing as unknown as ServerResponse, (bytes) => sent.push(bytes))
+      if (goesAt === 'read') leave()
+      else {
+        while (writes === 0) await new Promise(setImmediate)
+        leave()
+      }
+      await sending
+      await reader.close(opened.fd)
+      assert.deepEqual([writes, sent.filter((bytes) => bytes > 0)], [goesAt === 'read' ? 0 : 1, []])
+      assert.equal(outgoing.listenerCount('close'), 0)
+    }
+  })
 })

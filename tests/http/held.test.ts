@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
+import type { Mac } from '../../src/domain/address.ts'
 import { createHeldQuestions, type HeldQuestions, type Released, waitSeconds } from '../../src/http/held.ts'
+import type { MachineIdentity } from '../../src/runs/life.ts'
 import { createTurns } from '../../src/runs/turns.ts'
 
 const oneTurn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
@@ -16,10 +18,15 @@ function outgoing(): ServerResponse {
   }) as unknown as ServerResponse
 }
 
-function hold(held: HeldQuestions, name: string, told: string[], more: { systems?: number[]; nothing?: boolean } = {}) {
+function hold(
+  held: HeldQuestions,
+  name: string,
+  told: string[],
+  more: { systems?: number[]; nothing?: boolean; machine?: MachineIdentity } = {},
+) {
   const response = outgoing()
   const isHeld = held.hold({
-    machine: { mac: undefined, ip: name },
+    machine: more.machine ?? { mac: undefined, ip: name },
     systems: more.systems ?? [1],
     seconds: 60,
     outgoing: response,
@@ -95,11 +102,32 @@ test('no more than a quarter of the files that may be open are held, and none on
 })
 
 test('a machine that boots is held no longer, whichever of its addresses is known; others are', () => {
-  const held = createHeldQuestions(createTurns(), 100)
-  const told: string[] = []
-  hold(held, '10.0.0.1', told)
-  hold(held, '10.0.0.2', told)
-  held.booted({ mac: undefined, ip: '10.0.0.2' })
-  assert.deepEqual([told, held.count], [['10.0.0.2 booted'], 1])
-  held.close()
+  const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02'] as Mac[]
+  const [one, two] = macs
+  const ip = '10.0.0.1'
+  /** Held as the first says, a boot as the second: whether that ends it. */
+  for (const [machine, boot, ends] of [
+    [{ mac: undefined, ip }, { mac: undefined, ip }, true],
+    [{ mac: undefined, ip }, { mac: one, ip }, true],
+    [{ mac: one, ip }, { mac: undefined, ip }, true],
+    [{ mac: one, ip }, { mac: one, ip }, true],
+    [{ mac: one, ip: undefined }, { mac: one, ip }, true],
+    [{ mac: one, ip: '10.0.0.9' }, { mac: one, ip }, true],
+    // Behind a router: one address, two machines.
+    [{ mac: one, ip }, { mac: two, ip }, false],
+    [{ mac: undefined, ip: '10.0.0.2' }, { mac: undefined, ip }, false],
+    [{ mac: one, ip: undefined }, { mac: undefined, ip }, false],
+    [{ mac: one, ip: undefined }, { mac: undefined, ip: undefined }, false],
+  ] as [MachineIdentity, MachineIdentity, boolean][]) {
+    const held = createHeldQuestions(createTurns(), 100)
+    const told: string[] = []
+    const { response } = hold(held, 'it', told, { machine })
+    hold(held, 'other', told, { machine: { mac: undefined, ip: '10.0.0.3' } })
+    held.booted(boot)
+    assert.deepEqual([told, held.count], ends ? [['it booted'], 1] : [[], 2], `${JSON.stringify([machine, boot])}`)
+    response.emit('close')
+    held.booted(boot)
+    assert.equal(held.count, 1)
+    held.close()
+  }
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it, mock } from 'node:test'
-import { HOT_CHUNK_BYTES, HotFiles, type ReadPart } from '../../src/http/hot-files.ts'
+import { HotFiles, hotChunkBytes, type ReadPart } from '../../src/http/hot-files.ts'
 
 const MiB = 1024 * 1024
 const old = (): number => Date.now() - 3600_000
@@ -9,7 +9,7 @@ const old = (): number => Date.now() - 3600_000
 let reads: number[]
 const read: ReadPart = async (at, length) => {
   reads.push(at)
-  return Buffer.alloc(length, at / HOT_CHUNK_BYTES)
+  return Buffer.alloc(length, at / hotChunkBytes)
 }
 
 const file = (identity: string, sizeBytes: number) => ({ identity, sizeBytes, modifiedMs: old() })
