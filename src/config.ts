@@ -38,6 +38,8 @@ export interface LoadedConfig {
   readonly file: string | null
   /** By key (`data-dir`) or field (`dataDir`). */
   origin(key: string): Origin
+  /** For what only the running system knows of a value that was given: the line as for any other that is not allowed. */
+  refusal(field: keyof Config, why: string): Refusal
 }
 
 /** Reads and checks the configuration. Refuses (`usage`, exit 2) with one line at the first fault. */
@@ -50,13 +52,13 @@ export async function loadConfig(input: LoadInput): Promise<LoadedConfig> {
   const settings = [...flags.settings, ...environment.settings]
   const fromFile = found === null ? [] : await readToml(found.path, found.text)
 
-  const origins = new Map<string, Origin>()
+  const given = new Map<keyof Config, Setting>()
   const chosen: Partial<Record<keyof Config, unknown>> = {}
   // The file's own faults are told even where a flag beats its value: they would bite at another start.
   for (const setting of [...fromFile, ...[...settings].reverse()]) {
     const folder = setting.source === 'file' && found !== null ? join(found.path, '..') : input.cwd
     chosen[setting.field] = parseSetting(setting, folder)
-    origins.set(setting.field, setting.source)
+    given.set(setting.field, setting)
   }
   const config = withDefaults(chosen, input)
   if (input.uid === 0) refusePrivilegedPorts(config, input.readFile)
@@ -71,7 +73,12 @@ export async function loadConfig(input: LoadInput): Promise<LoadedConfig> {
     origin(key) {
       const field = fields.find((each) => each === key || keys[each].name === key)
       if (field === undefined) throw new Error(`${key} is no configuration key`)
-      return origins.get(field) ?? 'default'
+      return given.get(field)?.source ?? 'default'
+    },
+    refusal(field, why) {
+      const setting = given.get(field)
+      if (setting === undefined) throw new Error(`${field} was not given`)
+      return new Refusal('usage', `${notAllowed(setting, setting.texts.join(','))}; ${why}`)
     },
   }
 }
@@ -98,12 +105,15 @@ function readConfigFile(named: string | undefined, input: LoadInput): { path: st
   }
 }
 
+/** Where it stands, the key, the value, what is allowed. */
+function notAllowed({ field, source, at }: Setting, text: string): string {
+  const { name, kind } = keys[field]
+  return `${at}:${source === 'file' ? ` ${name} =` : ''} ${quote(text)} is not allowed: ${name} is ${kind.allowed}`
+}
+
 function parseSetting(setting: Setting, folder: string): unknown {
   const key: Key<unknown> = keys[setting.field] as Key<unknown>
-  const refuse = (text: string): Refusal => {
-    const subject = setting.source === 'file' ? `${setting.at}: ${key.name} =` : `${setting.at}:`
-    return new Refusal('usage', `${subject} ${quote(text)} is not allowed: ${key.name} is ${key.kind.allowed}`)
-  }
+  const refuse = (text: string): Refusal => new Refusal('usage', notAllowed(setting, text))
   const parse = (text: string): unknown => {
     const value = key.kind.parse(text)
     if (value === undefined) throw refuse(text)

@@ -59,8 +59,7 @@ async function serve(argv: readonly string[]): Promise<number> {
   for (const warning of loaded.warnings) log.warn(warning)
   refuseTwice(loaded.config)
   if (loaded.check) {
-    const { user } = loaded.config
-    if (user !== null && process.getuid?.() === 0) getAccount(user)
+    getAccount(loaded)
     refuseFiles(loaded.config)
     for (const warning of checkFolders(loaded.config)) log.warn(warning)
     return 0

@@ -89,6 +89,21 @@ describe('defaults', () => {
   })
 })
 
+describe('a value that only the system refuses', () => {
+  it('is told like any other: where it stands, the key, what is allowed, and why', async () => {
+    const allowed = 'is not allowed: user is the name of an account such as pxemngr, or none; no such account'
+    const places: [Given, string][] = [
+      [toml('\nuser = "nosuch"\n'), `${file}:2: user =`],
+      [{ argv: ['--user', 'nosuch'] }, '--user:'],
+      [{ env: { PXEMNGR_USER: 'nosuch' } }, 'PXEMNGR_USER:'],
+    ]
+    for (const [given, subject] of places) {
+      const told = (await load(given)).refusal('user', 'no such account')
+      assert.deepEqual([told.exit, told.message], [2, `${subject} "nosuch" ${allowed}`])
+    }
+  })
+})
+
 describe('precedence', () => {
   it('flag beats environment beats file beats default', async () => {
     const files = { [file]: 'log-level = "error"\nanonymous = "none"\nmax-upload = "1GiB"\n' }

@@ -18,7 +18,7 @@ export function questionOf(daemon: Daemon, address: Address | undefined): BootQu
       return { kind: 'machine', macs: mac ? [mac] : [], ip: address.text }
     }
     case 'prefix4':
-      return { kind: 'prefix4', prefix: address.text }
+      return { kind: 'network', prefix: address.text }
     default:
       return address satisfies never
   }

@@ -84,15 +84,36 @@ export function outcomeOf(row: BootRow, nowMs: number): Outcome {
 /** Runs of a system that are looked through for the last one it fetched. */
 const runsLookedAt = 50
 
-/** Whether a system starts the same again and again without a report; `boots` of it alone, newest first. */
+/** As boots are told apart by machine: the MAC, else the IP address. */
+export function machineOf({ mac, ip }: Pick<BootRow, 'mac' | 'ip'>): string {
+  return mac ?? ip ?? ''
+}
+
+/**
+ * Whether a machine of a system starts the same again and again without a report; `boots` of the system alone, newest
+ * first.
+ */
 export function loopOf(
   { store: { queries } }: Daemon,
   system: { readonly id: number; readonly name: string },
   boots: readonly SeenBoot[],
   nowMs: number,
 ): BootLoop | undefined {
-  const without = findLoop(boots, undefined, system.name, nowMs)
+  const machines = new Map<string, SeenBoot[]>()
+  for (const boot of boots) {
+    const known = machines.get(boot.machine)
+    if (known) known.push(boot)
+    else machines.set(boot.machine, [boot])
+  }
+  const loopSince = (signMs: number | undefined): BootLoop | undefined => {
+    for (const own of machines.values()) {
+      const loop = findLoop(own, signMs, system.name, nowMs)
+      if (loop) return loop
+    }
+    return undefined
+  }
+  const without = loopSince(undefined)
   if (!without) return undefined
   const sent = queries.runs({ system: system.id, limit: runsLookedAt }).flatMap(({ sentMs }) => sentMs ?? [])
-  return sent.length === 0 ? without : findLoop(boots, Math.max(...sent), system.name, nowMs)
+  return sent.length === 0 ? without : loopSince(Math.max(...sent))
 }

@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { type ChangeKind, changeKinds, compareVersions } from '../domain/compare.ts'
 import type { Queries } from '../store/store.ts'
 import { defineCommand } from './definition.ts'
-import { getVersion } from './results.ts'
+import { getListedVersion } from './results.ts'
 import { runVerdict } from './run-view.ts'
 import { id } from './schema.ts'
 
@@ -51,8 +51,8 @@ export const compare = defineCommand({
 })
 
 function compareNamed(queries: Queries, a: string, b: string) {
-  const before = queries.latestOf(getVersion(queries, a).id)
-  const after = queries.latestOf(getVersion(queries, b).id)
+  const before = queries.latestOf(getListedVersion(queries, a).id)
+  const after = queries.latestOf(getListedVersion(queries, b).id)
   const changes = compareVersions(before, after)
   const counts = Object.fromEntries(kindNames.map((kind) => [kind, 0])) as Record<ChangeKind, number>
   for (const { kind } of changes) counts[kind] += 1

@@ -10,13 +10,14 @@ import { type BootQuestion, localProfile } from '../domain/boot.ts'
 import { filesNeeded } from '../domain/boot-files.ts'
 import type { BootLoop } from '../domain/boot-loop.ts'
 import { dialects } from '../domain/loaders/index.ts'
+import { isIpxeScript } from '../domain/loaders/ipxe.ts'
 import { defaultSystem } from '../domain/name.ts'
 import { type Label, type Profile, parseProfile } from '../domain/profile.ts'
 import { selectLabel } from '../domain/selection.ts'
 import { formatBytes } from '../domain/size.ts'
 import type { SystemRow } from '../store/store.ts'
 import { ipOfMac, questionOf } from './boot-question.ts'
-import { loopOf, outcomeOf, readBootRows } from './boot-rows.ts'
+import { loopOf, machineOf, outcomeOf, readBootRows } from './boot-rows.ts'
 import type { Daemon, FoundFile, Preview } from './daemon.ts'
 import { defineCommand, type Output } from './definition.ts'
 import { time } from './schema.ts'
@@ -25,11 +26,12 @@ import { findSystems } from './system.ts'
 const loaderWords = ['pxelinux', 'ipxe'] as const
 /** Boots looked at for one that comes again and again. */
 const bootsLookedAt = 20
+const scriptNote = 'an iPXE script, which other loaders cannot read; what it fetches is not looked at'
 /** Machines asked about before the event loop has its turn. */
 const machinesPerTurn = 20
 
 const explained = v.strictObject({
-  /** Whose machine it is; null: no system has the address. */
+  /** Whose machine it is, of several names the one that decides; null: no system has the address. */
   system: v.nullable(v.string()),
   /** The address that asks; null for `default`, and for a system that has none. */
   address: v.nullable(v.string()),
@@ -92,7 +94,7 @@ export const explain = defineCommand({
     const files = new Map<string, Promise<FoundFile>>()
     const machines: Explained[] = []
     let asked = 0
-    for (const machine of machinesOf(daemon, name)) {
+    for (const machine of askedMachines(daemon, name)) {
       asked += 1
       if (asked % machinesPerTurn === 0) await new Promise((resolve) => setImmediate(resolve))
       const answer = await explainMachine(daemon, machine, loader, files)
@@ -111,30 +113,31 @@ export const explain = defineCommand({
 })
 
 interface AskedMachine {
-  /** undefined: no system has it. */
-  readonly system: SystemRow | undefined
+  /** Those that have it, in creation order; the one that is asked about, where that was named. */
+  readonly systems: readonly SystemRow[]
   /** undefined: a system without an address, or any machine that no system has. */
   readonly address: Address | undefined
   readonly isDefault: boolean
 }
 
-function machinesOf(daemon: Daemon, text: string): AskedMachine[] {
+function askedMachines(daemon: Daemon, text: string): AskedMachine[] {
   const { queries } = daemon.store
   // Asked about before it has a next boot, too: that it has none is the answer.
-  const byDefault = { system: undefined, address: undefined, isDefault: true }
+  const byDefault = { systems: [], address: undefined, isDefault: true }
   if (text === defaultSystem) return [byDefault]
   const hex = parseIp4Hex(text)
   const address = queries.findSystem(text) ? undefined : (findAddress(text) ?? (hex && findAddress(hex)))
   if (address) {
     const mac = address.kind === 'ip4' ? queries.lastMacOf(address.text) : undefined
-    const [owner] = queries.systemsWith(address.text)
-    return [{ system: owner ?? (mac && queries.systemsWith(mac)[0]), address, isDefault: false }]
+    const owners = queries.systemsWith(address.text)
+    const booted = owners.length === 0 && mac ? queries.systemsWith(mac) : []
+    return [{ systems: [...owners, ...booted], address, isDefault: false }]
   }
   return findSystems(queries, text).flatMap((system): AskedMachine[] => {
     if (system.name === defaultSystem) return [byDefault]
     const addresses = queries.addressesOf(system.id)
     return (addresses.length === 0 ? [undefined] : addresses).map((each) => ({
-      system,
+      systems: [system],
       address: each,
       isDefault: false,
     }))
@@ -143,39 +146,47 @@ function machinesOf(daemon: Daemon, text: string): AskedMachine[] {
 
 async function explainMachine(
   daemon: Daemon,
-  { system, address, isDefault }: AskedMachine,
+  { systems, address, isDefault }: AskedMachine,
   loader: (typeof loaderWords)[number] | undefined,
   files: Map<string, Promise<FoundFile>>,
 ): Promise<Explained> {
-  const head = { system: isDefault ? defaultSystem : (system?.name ?? null), address: address?.text ?? null }
+  const [first] = systems
+  const headOf = (system = first) => ({
+    ...{ system: isDefault ? defaultSystem : (system?.name ?? null), address: address?.text ?? null },
+  })
   const nothing = { profile: null, decided: null, by: null, entry: null, files: [], notes: [], lastBoot: null }
   if (!address && !isDefault) {
-    const wrong = [`it has no address: no machine boots by it: pxemngr addsystem ${system?.name} MAC`]
-    return { ...head, ...nothing, why: [], wrong, ...(loader ? { text: null } : {}) }
+    const wrong = [`it has no address: no machine boots by it: pxemngr addsystem ${first?.name} MAC`]
+    return { ...headOf(), ...nothing, why: [], wrong, ...(loader ? { text: null } : {}) }
   }
   const question = questionOf(daemon, address)
   const machine = identityOf(daemon, question)
   const preview = daemon.preview(question, machine)
+  // Of the names of a machine the one that decides.
+  const system = systems.find(({ id }) => preview.found && id === preview.decision.system?.id) ?? first
   const { lastBoot, loop } = await lastBootOf(daemon, system, machine.mac)
   if (!preview.found) {
     const { why, hint } = preview
-    return { ...head, ...nothing, why: [...why], lastBoot, wrong: [hint], ...(loader ? { text: null } : {}) }
+    return { ...headOf(system), ...nothing, why: [...why], lastBoot, wrong: [hint], ...(loader ? { text: null } : {}) }
   }
   const { decision, bytes, url } = preview
-  const profile = parseProfile(new TextDecoder().decode(bytes))
+  const script = new TextDecoder().decode(bytes)
+  const isScript = isIpxeScript(script)
+  // Which of its commands a script of iPXE comes to is known to that alone.
+  const profile = parseProfile(isScript ? '' : script)
   const label = selectLabel(profile)?.label
   const found = await findFiles(daemon, profile, label, url, files)
   return {
-    ...head,
+    ...headOf(system),
     profile: decision.profile,
     decided: decision.decided,
     by: decision.decidedBy,
     why: [...decision.why],
     entry: label?.name ?? null,
     files: found,
-    notes: profile.faults.map(({ line, text }) => `line ${line}: ${text}`),
+    notes: isScript ? [scriptNote] : profile.faults.map(({ line, text }) => `line ${line}: ${text}`),
     lastBoot,
-    wrong: wrongWith(preview, label, found, loop),
+    wrong: [...wrongProfile(preview), ...(isScript ? [] : wrongEntry(preview, label)), ...wrongFiles(found, loop)],
     ...(loader ? { text: textFor(loader, preview, machine.mac) } : {}),
   }
 }
@@ -187,7 +198,7 @@ function identityOf(daemon: Daemon, question: BootQuestion): { readonly mac: str
       const [mac] = question.macs
       return { mac: mac ?? '', ip: question.ip ?? (mac && ipOfMac(daemon, mac)) ?? '' }
     }
-    case 'prefix4':
+    case 'network':
       return { mac: '', ip: firstOf(question.prefix) }
     default:
       return { mac: '', ip: '' }
@@ -219,29 +230,23 @@ async function findFiles(
   )
 }
 
-function wrongWith(
-  { decision }: Extract<Preview, { readonly found: true }>,
-  label: Label | undefined,
-  files: Explained['files'],
-  loop: BootLoop | undefined,
-): string[] {
-  const { profile, decided, why } = decision
-  return [
-    ...(profile === decided ? [] : [why.at(-1) ?? `${decided} cannot be served: ${localProfile} instead`]),
-    ...(label ? [] : [`${profile} has no entry that boots`]),
-    ...(label && !label.kernel && label.localboot === undefined
-      ? [`entry ${label.name} has neither KERNEL nor LOCALBOOT`]
-      : []),
-    ...files.flatMap(({ name, why: fault }) => (fault === null ? [] : [`${name}: ${fault}`])),
-    ...(loop ? [loop.clue] : []),
-  ]
+type Found = Extract<Preview, { readonly found: true }>
+
+function wrongProfile({ decision: { profile, decided, why } }: Found): string[] {
+  return profile === decided ? [] : [why.at(-1) ?? `${decided} cannot be served: ${localProfile} instead`]
 }
 
-function textFor(
-  loader: (typeof loaderWords)[number],
-  { decision, bytes, url }: Extract<Preview, { readonly found: true }>,
-  mac: string,
-): string {
+function wrongEntry({ decision: { profile } }: Found, label: Label | undefined): string[] {
+  if (!label) return [`${profile} has no entry that boots`]
+  return label.kernel || label.localboot !== undefined ? [] : [`entry ${label.name} has neither KERNEL nor LOCALBOOT`]
+}
+
+function wrongFiles(files: Explained['files'], loop: BootLoop | undefined): string[] {
+  const missing = files.flatMap(({ name, why: fault }) => (fault === null ? [] : [`${name}: ${fault}`]))
+  return loop ? [...missing, loop.clue] : missing
+}
+
+function textFor(loader: (typeof loaderWords)[number], { decision, bytes, url }: Found, mac: string): string {
   const known = findAddress(mac)
   const context = { profile: decision.profile, url, mac: known?.kind === 'mac' ? known.text : undefined }
   return new TextDecoder().decode(dialects[loader].render(bytes, context))
@@ -255,9 +260,11 @@ async function lastBootOf(
   const none = { lastBoot: null, loop: undefined }
   if (!system && mac === '') return none
   const nowMs = Date.now()
-  const which = system ? { system: system.id } : { mac }
+  // By the machine where it is known: one of several names has the boots that it decided alone.
+  const which = mac !== '' ? { mac } : { system: system?.id ?? 0 }
   const rows = await readBootRows(daemon, { ...which, limit: bootsLookedAt }, (row) => ({
     startedMs: row.startedMs,
+    machine: machineOf(row),
     profile: row.profile ?? undefined,
     seq: row.decision?.seq,
     outcome: outcomeOf(row, nowMs),
@@ -280,7 +287,7 @@ function printMachine(machine: Explained, out: Output): void {
   if (entry !== null) out.line(`  entry ${entry}${files.length === 0 ? '' : ':'}`)
   for (const { name, bytes, why: fault } of files) {
     const state =
-      bytes !== null ? formatBytes(bytes) : fault === null ? 'from another server, not looked at' : 'missing'
+      bytes !== null ? formatBytes(bytes) : fault === null ? 'from another server, not looked at' : 'not served'
     out.line(`    ${name}  ${state}`)
   }
   for (const note of notes) out.line(`  ${note}`)

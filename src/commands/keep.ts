@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot'
 import { defineCommand } from './definition.ts'
-import { getVersion } from './results.ts'
+import { getListedVersion } from './results.ts'
 import { nothing } from './schema.ts'
 
 export const keep = defineCommand({
@@ -22,8 +22,8 @@ export const keep = defineCommand({
   ],
   async run({ actor, daemon }, { version }) {
     await daemon.store.commit(actor, (tx) => {
-      const { id } = getVersion(tx, version)
-      if (!tx.getVersion(id)?.kept) tx.emit({ type: 'version.kept', version: id })
+      const { id, kept } = getListedVersion(tx, version)
+      if (!kept) tx.emit({ type: 'version.kept', version: id })
     })
     return {}
   },

@@ -6,7 +6,7 @@ import * as v from 'valibot'
 import { durationAllowed, parseDuration } from '../domain/duration.ts'
 import { Refusal } from '../domain/errors.ts'
 import type { Verdict } from '../domain/verdict.ts'
-import type { RunFilter, RunRow } from '../store/run-rows.ts'
+import type { RunFilter, RunRow, VersionRow } from '../store/run-rows.ts'
 import type { Queries } from '../store/store.ts'
 import type { Daemon } from './daemon.ts'
 import { defineCommand } from './definition.ts'
@@ -156,9 +156,17 @@ function testIds(daemon: Daemon, wanted: Args): Set<number> | undefined {
   return new Set(found ? tagged.filter((test) => found.has(test)) : tagged)
 }
 
-/** Refuses (`not-found`). */
-export function getVersion(queries: Queries, name: string): { id: number; name: string } {
-  const version = queries.findVersion(name)
+/** One that any run was for; refuses (`not-found`). */
+function getVersion(queries: Queries, name: string): VersionRow {
+  return defined(name, queries.findVersion(name))
+}
+
+/** One that `versions` lists; refuses (`not-found`). */
+export function getListedVersion(queries: Queries, name: string): VersionRow {
+  return defined(name, queries.findListedVersion(name))
+}
+
+function defined<V>(name: string, version: V | undefined): V {
   if (!version) throw new Refusal('not-found', `Version ${name} not defined`)
   return version
 }

@@ -235,7 +235,7 @@ export const keys: { readonly [F in keyof Config]: Key<Config[F]> } = {
   },
   keepLogsMs: {
     name: 'keep-logs',
-    help: 'how long uploaded logs are kept',
+    help: 'how long uploaded logs are kept; attachments stay as long as their result',
     defaultText: 'forever',
     kind: value.orWord('forever', value.duration),
     reload: true,

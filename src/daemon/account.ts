@@ -7,8 +7,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, lchownSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { quote } from '../domain/address.ts'
-import { Refusal } from '../domain/errors.ts'
+import type { LoadedConfig } from '../config.ts'
 
 export interface Account {
   readonly name: string
@@ -16,16 +15,21 @@ export interface Account {
   readonly gid: number
 }
 
-/** Refuses (`usage`: it is a value of the configuration) an account this system does not have. */
-export function getAccount(name: string): Account {
+/**
+ * Whom `user` names; undefined: nobody, or not root, who alone can become another. Refuses (`usage`: it is a value of the
+ * configuration) an account this system does not have.
+ */
+export function getAccount({ config, refusal }: Pick<LoadedConfig, 'config' | 'refusal'>): Account | undefined {
+  const { user: name } = config
+  if (name === null || process.getuid?.() !== 0) return undefined
   const ask = (option: string): number => {
     const printed = execFileSync('id', [option, '--', name], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
     return Number(printed.trim())
   }
   try {
     return { name, uid: ask('-u'), gid: ask('-g') }
-  } catch (error) {
-    throw new Refusal('usage', `user ${quote(name)}: this system has no such account`, { cause: error })
+  } catch {
+    throw refusal('user', 'this system has no such account')
   }
 }
 

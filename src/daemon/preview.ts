@@ -4,7 +4,7 @@
  */
 import type { FoundFile, Preview } from '../commands/daemon.ts'
 import type { BootQuestion } from '../domain/boot.ts'
-import { createFileReader } from '../http/file-read.ts'
+import { createFileReader, type FileReader } from '../http/file-read.ts'
 import { createAnswerBoot } from '../profiles/answer.ts'
 import type { Profiles } from '../profiles/registry.ts'
 import type { Queries } from '../store/store.ts'
@@ -24,19 +24,40 @@ export interface PreviewOptions {
 const callsMax = 2
 /** Until a look at a file is given up. */
 const hangsMs = 5000
+const hangs: FoundFile = { found: false, why: 'cannot be looked at: its disk or mount hangs' }
+/** Looks at once: more than a profile names, and less than the reader's queue takes. */
+const looksMax = 256
 
-export function createPreviews(options: PreviewOptions): {
+/** `lookMs`: until a look is given up, for tests. */
+export function createPreviews(
+  options: PreviewOptions & { readonly lookMs?: number; readonly reader?: Pick<FileReader, 'openInside' | 'close'> },
+): {
   preview(question: BootQuestion, machine: { readonly mac: string; readonly ip: string }): Preview
   findFile(path: string): Promise<FoundFile>
 } {
   const answerBoot = createAnswerBoot(options.queries, { open: (name) => options.profiles.preview(name) })
-  const reader = createFileReader(callsMax)
+  const { lookMs = hangsMs, reader = createFileReader(callsMax) } = options
+  /** Looks that were given up and have not ended: as many as there are calls leave none for another. */
+  let givenUp = 0
+  let underWay = 0
+  const waiting: (() => void)[] = []
   return {
     preview(question, { mac, ip }) {
       const url = options.url()
       return { ...answerBoot(question, { mac: () => mac, ip, url: () => url }), url }
     },
-    findFile: (path) => inTime(look(path)),
+    async findFile(path) {
+      while (underWay >= looksMax) await new Promise<void>((resolve) => waiting.push(resolve))
+      if (givenUp >= callsMax)
+        return { found: false, why: 'cannot be looked at: a disk or mount below the TFTP root hangs' }
+      underWay += 1
+      try {
+        return await inTime(look(path))
+      } finally {
+        underWay -= 1
+        waiting.shift()?.()
+      }
+    },
   }
 
   async function look(path: string): Promise<FoundFile> {
@@ -52,17 +73,24 @@ export function createPreviews(options: PreviewOptions): {
     if (loader) return { found: true, sizeBytes: loader.length }
     return { found: false, why: opened.why === 'missing' ? `is not there: put it below ${root}` : opened.detail }
   }
-}
 
-/** A disk that hangs is said to; the look itself goes on until the kernel lets it go. */
-async function inTime(look: Promise<FoundFile>): Promise<FoundFile> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<FoundFile>((resolve) => {
-    timer = setTimeout(() => resolve({ found: false, why: 'cannot be looked at: its disk or mount hangs' }), hangsMs)
-  })
-  try {
-    return await Promise.race([look, late])
-  } finally {
-    clearTimeout(timer)
+  /** A disk that hangs is said to; the look itself goes on until the kernel lets it go. */
+  async function inTime(looking: Promise<FoundFile>): Promise<FoundFile> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<FoundFile>((resolve) => {
+      timer = setTimeout(() => {
+        givenUp += 1
+        const over = () => {
+          givenUp -= 1
+        }
+        looking.then(over, over)
+        resolve(hangs)
+      }, lookMs)
+    })
+    try {
+      return await Promise.race([looking, late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }

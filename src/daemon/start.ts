@@ -86,7 +86,7 @@ async function start(
   close: () => Promise<void>,
 ): Promise<StartedDaemon> {
   let { config } = loaded
-  const account = config.user === null || process.getuid?.() !== 0 ? undefined : getAccount(config.user)
+  const account = getAccount(loaded)
   // Before the state exists: a first start that fails half-way is still the first one the next time.
   if (makeFolders(config)) await populate(config)
   // Closed last, since its thread may hang on a dead disk: the journal must not wait for that.

@@ -14,6 +14,8 @@ import { visible } from './visible.ts'
 /** A boot as far as this concerns it. */
 export interface SeenBoot {
   readonly startedMs: number
+  /** Its MAC, else its IP address: one system may have many machines (an IP prefix). */
+  readonly machine: string
   /** undefined: it was given no configuration. */
   readonly profile: string | undefined
   /** Record that decided it. */

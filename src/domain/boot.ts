@@ -54,6 +54,8 @@ export type BootQuestion =
   | { readonly kind: 'ip4'; readonly ip: Ip4 }
   | { readonly kind: 'prefix4'; readonly prefix: Ip4Prefix }
   | { readonly kind: 'default' }
+  /** All names of a machine of which only its network is known: what a preview asks for a whole network. */
+  | { readonly kind: 'network'; readonly prefix: Ip4Prefix }
   /** One question only (`/ipxe/`, `/profile/`): every step in order, `default` last. `macs` best first. */
   | { readonly kind: 'machine'; readonly macs: readonly Mac[]; readonly ip: Ip4 | undefined }
 
@@ -120,6 +122,13 @@ function answer(question: BootQuestion, knowledge: BootKnowledge, step: Step): F
       return owned('prefix4', question.prefix, knowledge, step)
     case 'default':
       return byDefault(knowledge, step)
+    case 'network': {
+      for (const prefix of networksOf(question.prefix)) {
+        const within = owned('prefix4', prefix, knowledge, step)
+        if (within) return within
+      }
+      return byDefault(knowledge, step)
+    }
     case 'machine': {
       for (const mac of question.macs) {
         const found = byMac(mac, question.ip, knowledge, step)
@@ -211,30 +220,40 @@ function byDefault(knowledge: BootKnowledge, step: Step): Found | undefined {
 
 /** The next thing to type for whoever wants this machine to boot. */
 function hintFor(question: BootQuestion, knowledge: BootKnowledge): string {
-  const address = askedAddress(question)
+  const addresses = askedAddresses(question)
+  const [address] = addresses
   if (address === undefined) {
     return question.kind === 'default'
       ? 'default has no next boot: pxemngr nextboot default PROFILE'
       : 'the caller is not known by MAC or IP address'
   }
-  const [first] = knowledge.systemsWith(address)
+  const [first] = addresses.flatMap((each) => knowledge.systemsWith(each))
   if (first) return `${first.name} has no next boot: pxemngr nextboot ${first.name} PROFILE`
   return `no system has ${address}: pxemngr addsystem NAME ${address}`
 }
 
-function askedAddress(question: BootQuestion): Mac | Ip4 | Ip4Prefix | undefined {
+/** All by which a system may have the machine, in the order of the decision. */
+function askedAddresses(question: BootQuestion): readonly (Mac | Ip4 | Ip4Prefix)[] {
   switch (question.kind) {
     case 'mac':
-      return question.mac
+      return [question.mac]
     case 'ip4':
-      return question.ip
+      return [question.ip]
     case 'prefix4':
-      return question.prefix
+      return [question.prefix]
     case 'default':
-      return undefined
+      return []
+    case 'network':
+      return networksOf(question.prefix)
     case 'machine':
-      return question.macs[0] ?? question.ip
+      return [...question.macs, ...(question.ip === undefined ? [] : [question.ip, ...prefixesOf(question.ip)])]
     default:
       return question satisfies never
   }
+}
+
+/** `10.34.5` and the network around it, `10.34`. */
+function networksOf(prefix: Ip4Prefix): Ip4Prefix[] {
+  const wider = prefix.slice(0, prefix.lastIndexOf('.'))
+  return wider.includes('.') ? [prefix, wider as Ip4Prefix] : [prefix]
 }

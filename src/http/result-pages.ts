@@ -9,6 +9,7 @@ import { cancel } from '../commands/cancel.ts'
 import type { Daemon, RunLog } from '../commands/daemon.ts'
 import { keep } from '../commands/keep.ts'
 import { rerun } from '../commands/rerun.ts'
+import { getListedVersion } from '../commands/results.ts'
 import { waive } from '../commands/waive.ts'
 import { Refusal } from '../domain/errors.ts'
 import { worstOf } from '../domain/verdict.ts'
@@ -160,7 +161,7 @@ export function mountResultPages(
 
   app.get('/compare/:pair', async (c) => {
     const names = splitPair(c.req.param('pair'), (name) => queries.findVersion(name) !== undefined)
-    const [a, b] = [getVersion(names[0]), getVersion(names[1])]
+    const [a, b] = [getListedVersion(queries, names[0]), getListedVersion(queries, names[1])]
     const words = (c.req.query('q') ?? '').slice(0, 200)
     const page = await viewCompare(daemon, index, a, b, words)
     const format = formatOf(c.req.query('format'))

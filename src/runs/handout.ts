@@ -141,6 +141,7 @@ export function createHandout(options: HandoutOptions): Handout {
     const found = find(systems, variables)
     if (!found) return undefined
     const { run, test, times, script } = found
+    const takenMs = Date.now()
     const bootMs = lives.find(machine)?.bootMs
     let recorded: Sent | undefined
     const record = (): Sent => {
@@ -158,8 +159,10 @@ export function createHandout(options: HandoutOptions): Handout {
       async delivered() {
         try {
           await record().kept
-          // Nobody else sees that boot: while it was seen, the run still counted as waiting.
-          if (lives.find(machine)?.bootMs !== bootMs) options.rebooted(run.id)
+          // Nobody else sees that boot: while it was seen, the run still counted as waiting. One from before is known
+          // only now (read from the timeline, or under a MAC that was not known yet), and is the one that asked.
+          const lastMs = lives.find(machine)?.bootMs
+          if (lastMs !== undefined && lastMs !== bootMs && lastMs >= takenMs) options.rebooted(run.id)
         } catch (error) {
           // It waits again, and comes again: rather twice than never.
           log.error('a run that was sent could not be recorded', { run: run.id, error })

@@ -106,7 +106,9 @@ export function createLives(): Lives {
   return {
     booted(boot) {
       const before = find(boot.machine)
-      const again = before?.bootMs !== undefined && boot.atMs - before.lastSignMs < oneBootMs && before.isLoading
+      // Whichever way: a clock that was set back makes no boot of today one with that of tomorrow.
+      const isNear = before !== undefined && Math.abs(boot.atMs - before.lastSignMs) < oneBootMs
+      const again = isNear && before.bootMs !== undefined && before.isLoading
       const { machine, systemId, atMs } = boot
       const profile = 'profile' in boot.read ? boot.read.profile : undefined
       if (again && profile !== undefined && before.profile === profile && isSame(before.machine, machine)) {

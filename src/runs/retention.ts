@@ -1,5 +1,6 @@
 /**
- * Retention: raw logs, results and requests that nobody fetched age separately, kept versions stay.
+ * Retention: raw logs, results and requests that nobody fetched age separately, kept versions stay. Attachments are part of
+ * their result: `keep-logs` is of logs alone.
  *
  * Runs by itself every hour and for `expire`, in small records, so that it never holds anything up. Below `keep-free`
  * uploads are refused; nothing is removed for space that `keep-logs` and `keep-results` do not let go. Source: RUNS

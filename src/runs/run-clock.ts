@@ -99,6 +99,8 @@ export function openRunClock(options: RunClockOptions): RunClock {
     const leaptMs = now() - up() - aheadMs
     aheadMs += leaptMs
     if (leaptMs > leapMs) readyMs = now()
+    // Set back: else nothing would be closed until it is that late again.
+    else if (leaptMs < -leapMs) readyMs += leaptMs
     for (const run of store.queries.overdueRuns(now(), readyMs, closedMax)) {
       const isOverdue = (current: RunRow) => isUnderWay(current) && (current.deadlineMs ?? 0) <= (run.deadlineMs ?? 0)
       await close(run, { kind: 'closed', verdict: 'lost', reason: 'silent' }, isOverdue)

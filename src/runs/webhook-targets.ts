@@ -49,6 +49,7 @@ export function parseWebhookUrl(text: string): URL | { readonly fault: string } 
     return fault('it is no URL such as https://hooks.example.org/pxemngr')
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return fault('only http and https are')
+  if (url.port === '0') return fault('port 0 is none')
   if (url.username !== '' || url.password !== '') return fault('it holds a user name or password')
   return url
 }

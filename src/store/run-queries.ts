@@ -36,6 +36,8 @@ export interface RunQueries extends RunSearch {
   listTests(): TestRow[]
   findVersion(name: string): VersionRow | undefined
   getVersion(id: number): VersionRow | undefined
+  /** Of those in `listVersions`: one whose results are all gone is none of them, though its name is remembered. */
+  findListedVersion(name: string): VersionRow | undefined
   /** Those with a result, a run that may still have one, or that are kept; newest (first heard of last) first. */
   listVersions(limit?: number): VersionRow[]
   /** All that were ever heard of, newest first: what is left of them may be nothing. */
@@ -147,6 +149,8 @@ export function createRunQueries(database: Database): RunQueries {
     listTests: () => all('SELECT id, name, available FROM test ORDER BY id').map(toTest),
     findVersion: (name) => all(`SELECT ${versionColumns} FROM version WHERE name = ?`, [name]).map(toVersion)[0],
     getVersion: (id) => all(`SELECT ${versionColumns} FROM version WHERE id = ?`, [id]).map(toVersion)[0],
+    findListedVersion: (name) =>
+      all(`SELECT ${versionColumns} FROM version v WHERE name = ? AND (${isListed})`, [name]).map(toVersion)[0],
     listVersions: (limit = rowsMax) =>
       all(`SELECT ${versionColumns} FROM version v WHERE ${isListed} ORDER BY id DESC LIMIT ?`, [limit]).map(toVersion),
     knownVersions: () => all(`SELECT ${versionColumns} FROM version ORDER BY id DESC`).map(toVersion),

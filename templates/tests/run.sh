@@ -136,6 +136,7 @@ await() {
 
 # Which program talks HTTP here. busybox's wget has few options and no time limit: all get the one of `request`.
 choose_client() {
+  on_error=
   if command -v curl > /dev/null 2>&1; then
     client=curl
     return
@@ -145,10 +146,13 @@ choose_client() {
     *'GNU Wget'*) client=gnu ;;
     *) client=busybox ;;
   esac
-  case $(wget --help 2>&1 < /dev/null) in
+  client_help=$(wget --help 2>&1 < /dev/null)
+  case $client_help in
     *--post-file*) ;;
     *) die 'needs curl, or a wget with --post-file' ;;
   esac
+  # Where it keeps what a refusal says: curl does so by itself, busybox's wget and old ones of GNU cannot.
+  case $client_help in *--content-on-error*) on_error=--content-on-error ;; esac
 }
 
 # request <seconds> <URL> [<type> <file> [<header>]]: GET, or POST of the file (both empty: GET with a header). Sets
@@ -162,7 +166,7 @@ request() {
     # -q: no .curlrc; -g: [ ] { } in a URL mean themselves; Expect: would cost a second a request on old servers.
     curl) set -- curl -q -g -sS -D "$work/head" -o "$work/body" -H 'Expect:' ;;
     # One try of its own, for the loop has its own; headers go to stderr.
-    gnu) set -- wget -S -t 1 -T "$ask_limit" -O "$work/body" ;;
+    gnu) set -- wget -S -t 1 -T "$ask_limit" $on_error -O "$work/body" ;;
     busybox) set -- wget -S -O "$work/body" ;;
   esac
   if [ -n "$request_file" ]; then
@@ -231,6 +235,15 @@ answer_line() {
   answer=
   [ -f "$work/body" ] && IFS= read -r answer < "$work/body"
   answer=${answer%"$cr"}
+}
+
+# What a refusal says, for people: `said` is its first line behind a colon; empty where it has none, or is no plain text.
+server_said() {
+  said=
+  case $h_type in text/plain*) ;; *) return 0 ;; esac
+  answer_line
+  said=$(printf '%.300s' "$answer" | tr -d '\000-\037\177')
+  [ -z "$said" ] || said=": $said"
 }
 
 # Whether a word is a number that the shell can count with.
@@ -720,11 +733,13 @@ deliver() {
       fi
       ;;
     000 | 408 | 425 | 429 | 5*)
-      say "run $run: not uploaded ($code), kept in $dir"
+      server_said
+      say "run $run: not uploaded ($code), kept in $dir$said"
       return 1
       ;;
   esac
-  say "run $run: the server refuses the result ($code); it is kept in $spool/refused"
+  server_said
+  say "run $run: the server refuses the result ($code); it is kept in $spool/refused$said"
   set_aside "$dir"
 }
 
@@ -967,7 +982,8 @@ main() {
     else
       ask
       if [ "$code" != 200 ]; then
-        trouble "$url/nexttest/ gives no script ($code)"
+        server_said
+        trouble "$url/nexttest/ gives no script ($code)$said"
       elif ! usable; then
         trouble "$url/nexttest/ answers something else than a script"
       elif [ "$h_run" -eq 0 ]; then

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import type { BootQuery } from '../../src/commands/daemon.ts'
 import { type Management, openManagement } from '../harness/management.ts'
 
 let m: Management
@@ -37,7 +38,7 @@ test('a file that is missing is named, and the exit status is 1', async () => {
   await addInstalling()
   m.bootFiles.set('deb/linux', 5)
   const { exit, stdout } = await explain('s1')
-  assert.match(stdout, /\n {4}deb\/initrd\.gz {2}missing\n {2}wrong: deb\/initrd\.gz: is not there\n$/)
+  assert.match(stdout, /\n {4}deb\/initrd\.gz {2}not served\n {2}wrong: deb\/initrd\.gz: is not there\n$/)
   assert.equal(exit, 1)
 })
 
@@ -143,4 +144,79 @@ test('the last boot is there, and a machine that starts again and again is told'
   const thrice = await explain('s1')
   assert.match(thrice.stdout, /\n {2}wrong: It has started install 3 times in 1 h and never reported: /)
   assert.equal(thrice.exit, 1)
+})
+
+test('of several names of a machine the one that decides is told, with the last boot of the machine', async () => {
+  await addInstalling()
+  await m.type('addsystem', { name: 'alias', addresses: [mac] })
+  await m.type('nextboot', { name: 'alias', profile: 'local' })
+  assert.match((await explain(mac)).stdout, /^alias 52:54:00:12:34:56: boots local\n/)
+  const asked: object[] = []
+  const { boots } = m.daemon
+  Object.assign(m.daemon, {
+    boots(query: BootQuery) {
+      asked.push(query)
+      return boots.call(m.daemon, query)
+    },
+  })
+  assert.match((await explain('s1')).stdout, /^s1 52:54:00:12:34:56: boots local\n.*latest among s1, alias/)
+  assert.deepEqual(asked, [{ mac, limit: 20 }])
+})
+
+test('a network is asked about by every name that its machines ask: the wider one, then default', async () => {
+  await m.type('addsystem', { name: 'lab', addresses: ['10.34.5'] })
+  assert.match(
+    (await explain('lab')).stdout,
+    /^lab 10\.34\.5: gets no answer\n.*\n.*\n.*default has no next boot\n {2}wrong: lab has no next boot: pxemngr nextboot lab PROFILE\n$/,
+  )
+  await m.type('nextboot', { name: 'default', profile: 'install' })
+  assert.match((await explain('lab')).stdout, /^lab 10\.34\.5: boots install\n/)
+  await m.type('addsystem', { name: 'site', addresses: ['10.34'] })
+  await m.type('nextboot', { name: 'site', profile: 'local' })
+  assert.match(
+    (await explain('lab')).stdout,
+    /^lab 10\.34\.5: boots local\n.*without a next boot\n.*10\.34 is site: local/,
+  )
+})
+
+test('a machine whose address a system has without a next boot is told to get one, also where its MAC is known', async () => {
+  await m.type('addsystem', { name: 's1', addresses: ['10.0.0.7'] })
+  await m.store.commit({ who: 'd', from: 'd', surface: 'daemon' }, (tx) =>
+    tx.emit({ type: 'boot.address', ip: '10.0.0.7', mac: mac as never }),
+  )
+  assert.match((await explain('s1')).stdout, /\n {2}wrong: s1 has no next boot: pxemngr nextboot s1 PROFILE\n$/)
+})
+
+test('three machines of a network that each start once are no machine that starts again and again', async () => {
+  await addInstalling('lab', '10.34')
+  m.bootFiles.set('deb/linux', 5).set('deb/initrd.gz', 5)
+  const seq = m.store.seq
+  const row = (minutes: number, machine: object) => {
+    const at = Date.now() - minutes * 60_000
+    const steps = ['pxelinux.cfg/0A22', 'deb/linux'].map((name) => ({ at, name, outcome: 'done' }))
+    const decision = { by: 'prefix4', instead: '', seq }
+    return { id: 1, startedMs: at, endedMs: at, systemId: 1, profile: 'install', decision, steps, ...machine }
+  }
+  const others = [1, 2, 3].map((number) =>
+    row(10 * number, { mac: `52:54:00:00:00:0${number}`, ip: `10.34.0.${number}` }),
+  )
+  m.boots.push(...others)
+  assert.equal((await explain('lab')).exit, 0)
+  // One that does, behind the last start of another.
+  m.boots.push(...[40, 50, 60].map((minutes) => row(minutes, { mac: null, ip: '10.34.0.9' })))
+  assert.match((await explain('lab')).stdout, /\n {2}wrong: It has started install 3 times in 20 min and never/)
+})
+
+test('a profile that is an iPXE script is nothing wrong, and said to be one', async () => {
+  await addInstalling()
+  const script = '#!ipxe\nkernel http://192.0.2.1:8000/boot/deb/linux quiet || shell\nboot\n'
+  m.files.set('install', script)
+  const { exit, stdout } = await explain('s1', { loader: 'ipxe' })
+  assert.match(
+    stdout,
+    /\n {2}an iPXE script, which other loaders cannot read; what it fetches is not looked at\n\n#!ipxe\n/,
+  )
+  assert.ok(stdout.endsWith(script))
+  assert.doesNotMatch(stdout, /wrong|unknown keyword/)
+  assert.equal(exit, 0)
 })

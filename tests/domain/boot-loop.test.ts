@@ -11,7 +11,14 @@ const now = Date.parse('2026-11-28T12:00:00Z')
 /** Minutes ago → a boot of `install` by record 7 whose kernel was sent. */
 function boot(minutesAgo: number, changes: Partial<SeenBoot> = {}): SeenBoot {
   const outcome = { verdict: 'pass', outcome: 'kernel sent' } as const
-  return { startedMs: now - minutesAgo * minute, profile: 'install', seq: 7, outcome, ...changes }
+  return {
+    startedMs: now - minutesAgo * minute,
+    machine: '52:54:00:12:34:56',
+    profile: 'install',
+    seq: 7,
+    outcome,
+    ...changes,
+  }
 }
 
 const find = (boots: readonly SeenBoot[], signMs?: number) => findLoop(boots, signMs, 'web01', now)

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { describe } from 'node:test'
 import { type Fault, type FaultProxy, startFaultProxy } from '../harness/fault-proxy.ts'
 import type { LoopKind, LoopLab } from '../harness/loop.ts'
-import { finished, type Gated, gated, inLab, logs, onceMs, whole } from '../harness/loop-script.ts'
+import { finished, type Gated, gated, inLab, logs, onceMs, says, whole } from '../harness/loop-script.ts'
 import { until } from '../harness/process.ts'
 
 /** run.sh: `tries_max`, and one more by --once before it ends. */
@@ -78,6 +78,27 @@ describe('run.sh and a server on a bad day', { concurrency: 8 }, () => {
     await lab.daemon.stop()
     const { status, stderr } = await finished(lab.loop(kind, { spool: 'spool' }))
     assert.deepEqual([status, stderr], [1, `run.sh: ${lab.daemon.url}/nexttest/ gives no script (000)\n`])
+  })
+
+  inLab(
+    'a refused question says what the server says, which names the remedy, where the client keeps it',
+    ['curl', 'GNU wget', 'busybox'],
+    async (lab, kind) => {
+      await lab.daemon.must('delsystem', 'here')
+      const { status, stderr } = await finished(lab.loop(kind, { spool: 'spool' }))
+      const told = kind === 'busybox' ? '' : ': no system has 127.0.0.1: pxemngr addsystem NAME 127.0.0.1'
+      assert.deepEqual([status, stderr], [1, `run.sh: ${lab.daemon.url}/nexttest/ gives no script (404)${told}\n`])
+    },
+  )
+
+  inLab('a refused result says what the server says', ['curl', 'GNU wget'], async (lab, kind) => {
+    const script = await gated(lab)
+    const loop = lab.loop(kind, { spool: 'spool' })
+    await says(loop, /starts/)
+    await lab.daemon.must('cancel', String(script.run))
+    script.open()
+    const { stderr } = await finished(loop)
+    assert.match(stderr, new RegExp(`refuses the result \\(409\\); it is kept in \\S+: run ${script.run} is cancelled`))
   })
 
   inLab(

@@ -69,3 +69,15 @@ test('a clock that is set back gives a machine a new place, not an old one for e
     [second.mac, first.mac],
   )
 })
+
+test('a boot after the clock was set back is another one', () => {
+  const lives = createLives()
+  const boots: number[] = []
+  lives.onBoot(({ atMs }) => void boots.push(atMs))
+  const machine = { mac: macOf(1), ip: undefined }
+  for (const atMs of [9_000_000, 100_000, 101_000, 100_500]) {
+    lives.booted({ machine, systemId: 1, read: { profile: 'install' }, atMs })
+  }
+  assert.deepEqual(boots, [9_000_000, 100_000])
+  assert.equal(lives.find(machine)?.bootMs, 100_000)
+})

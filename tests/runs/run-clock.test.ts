@@ -242,6 +242,29 @@ test('a clock that is set forward, or a host that slept, closes nothing before i
   clock.close()
 })
 
+test('a clock that is set back does not keep a failed boot for as long as it was set', async () => {
+  const { lives, progress, uploads, tests } = parts
+  let up = 0
+  const clock = openRunClock({
+    ...{ store, lives, tests, progress, uploads, log: silentLog, manual: true },
+    ...{ nowMs: () => now, upMs: () => up },
+  })
+  now -= 24 * 60 * minute
+  const run = await request()
+  for (const [passedMs, verdict] of [
+    [1000, null],
+    [20 * minute - 1, null],
+    [2, 'infra'],
+  ] as const) {
+    now += passedMs
+    up += passedMs
+    if (passedMs === 1000) boot(mac)
+    await at(() => clock.look())
+    assert.equal(get(run).verdict, verdict)
+  }
+  clock.close()
+})
+
 test('a machine that booted and was not heard of again: infra on the oldest run, with how far it got', async () => {
   const [first, second] = [await request(), await request()]
   now += minute
@@ -453,8 +476,14 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
     const upload = await parts.uploads.begin(run)
     const sink = await upload.beginLog()
     await sink.write(Buffer.from(`V: ${version}\n`))
+    await (await upload.beginAttachment('dmesg', 'text/plain')).write(Buffer.from('kernel\n'))
     await at(() => upload.keep(person, sentBefore))
     return run
+  }
+  const attachment = async (run: number) => {
+    const file = await parts.folder.openAttachment(run, 0)
+    await file?.close()
+    return file?.sizeBytes
   }
   const [old, kept] = [await done('1'), await done('2')]
   const waiting = await request()
@@ -472,12 +501,14 @@ test('retention: logs, rows and requests age apart, kept versions stay, a dry ru
   assert.deepEqual(real, dry, 'a dry run says what will happen')
   assert.equal(get(old).logKept, false)
   assert.equal(await parts.folder.openLog(old), undefined)
+  assert.equal(await attachment(old), 7, 'keep-logs is of logs; what was attached is part of the result')
   const log = await parts.folder.openLog(kept)
   assert.ok(log)
   await log.close()
   parts.keep.resultsMs = 9 * 24 * 60 * minute
   await at(() => expire(false))
   assert.equal(store.queries.getRun(old), undefined)
+  assert.deepEqual([await attachment(old), await attachment(kept)], [undefined, 7])
   assert.equal(get(waiting).state, 'expired')
   assert.equal(get(kept).state, 'done')
 })

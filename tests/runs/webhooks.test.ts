@@ -255,6 +255,8 @@ test('a URL with another scheme, a password or no host is refused at once, in on
     'ftp://10.0.0.1/',
     'file:///etc/passwd',
     'http://u:p@10.0.0.1/',
+    'http://10.0.0.1:0/',
+    'https://hooks.example.org:00/',
     'hook',
     '',
     `http://a/${'x'.repeat(3000)}`,

@@ -19,9 +19,14 @@ export const ipxe: Dialect = {
   contentType: 'text/plain; charset=utf-8',
 }
 
+/** Whether a profile is an iPXE script itself: iPXE asks for this first line, and takes nothing else for a script. */
+export function isIpxeScript(text: string): boolean {
+  return /^#!ipxe\s/.test(text)
+}
+
 /** The whole script, first line `#!ipxe`. */
 export function renderIpxe(text: string, context: LoaderContext): string {
-  if (/^#!ipxe\s/.test(text)) return text
+  if (isIpxeScript(text)) return text
   const profile = parseProfile(text)
   const selection = selectLabel(profile)
   const lines: string[] = []

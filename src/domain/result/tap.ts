@@ -3,7 +3,8 @@
  *
  * Nothing is read before a version line or a plan `1..N`, so that ordinary output is never taken for cases; only a plan at
  * the end (TAP 12) makes the cases before it count, where they are numbered from 1 and as many as it says. A result may hold
- * several documents, one after the other: each has to keep its own plan. Subtests are told by their indentation (TAP 14:
+ * several documents, one after the other: each has to keep its own plan, and a TAP document without any is noted, since its
+ * output may have been cut before the plan at its end (KTAP's outermost level may have none). Subtests are told by their indentation (TAP 14:
  * 4 blanks; KTAP: 2); their parent's own line comes after them, and fails by itself only where nothing below it did. Time
  * stamps and levels (`dmesg -r`: `<6>[    1.234567] `) of the kernel's log in front of KTAP lines are ignored. Memory is bounded: counts, `casesMax` names, a few levels.
  * Sources: testanything.org (versions 13, 14), Linux Documentation/dev-tools/ktap.rst, RUNS "Results".
@@ -38,6 +39,8 @@ const looked = 2048
 /** Level, time and processor or thread, as the kernel's log has them in front of a line. */
 const kernelPrefix = /^(?:<\d{1,3}>)?(?:\[ *\d+\.\d+\](?:\[[^\]]{1,12}\])? )?/
 
+const noPlan = 'TAP without a plan (1..N): where its output was cut, cases are missing'
+
 /** A plan of more cases than this is one of so many. */
 const plannedMax = Number.MAX_SAFE_INTEGER
 
@@ -57,6 +60,8 @@ interface Level {
 
 interface State {
   readonly isOpen: boolean
+  /** A version line of TAP opened the document, and no outermost plan has come: it needs one. */
+  readonly lacksPlan: boolean
   readonly levels: readonly Level[]
   readonly skipAll: string | undefined
   readonly yaml: number
@@ -71,7 +76,7 @@ export const noTap: TapSummary = {
   skipAll: undefined,
 }
 
-const start: State = { isOpen: false, levels: [], skipAll: undefined, yaml: -1 }
+const start: State = { isOpen: false, lacksPlan: false, levels: [], skipAll: undefined, yaml: -1 }
 
 export function createTapReader(): TapReader {
   let state: State = start
@@ -107,7 +112,7 @@ export function createTapReader(): TapReader {
     if (/^K?TAP version \d+\s*$/.test(body)) {
       if (!state.isOpen) forget()
       else if (indent === 0) endDocument()
-      state = { ...state, isOpen: true }
+      state = { ...state, isOpen: true, lacksPlan: indent === 0 ? body.startsWith('T') : state.lacksPlan }
       return
     }
     const plan = /^1\.\.(\d+)\s*(?:#\s*(.*))?$/.exec(body)
@@ -125,6 +130,8 @@ export function createTapReader(): TapReader {
       return
     }
     if (/^Bail out!/i.test(body)) {
+      // It says itself that nothing more comes.
+      state = { ...state, lacksPlan: false }
       fail(body.slice(0, nameLength).trim())
       return
     }
@@ -138,6 +145,7 @@ export function createTapReader(): TapReader {
 
   const readPlan = (indent: number, count: number, directive: string | undefined): void => {
     const level = levelAt(indent)
+    if (indent === 0) state = { ...state, lacksPlan: false }
     if (level.plan === undefined) setLevel({ ...level, plan: count })
     else {
       // Another document without a version line of its own.
@@ -177,10 +185,15 @@ export function createTapReader(): TapReader {
     trouble = 0
   }
 
+  /** With what is to be said of the document as it stands. */
+  const allNotes = (): string[] =>
+    state.lacksPlan && !notes.includes(noPlan) && notes.length < failuresMax ? [...notes, noPlan] : notes
+
   /** Another one begins: nothing more comes for this one. */
   const endDocument = (): void => {
     for (const level of state.levels) checkPlan(level, '')
-    state = { ...state, levels: [] }
+    notes = allNotes()
+    state = { ...state, lacksPlan: false, levels: [] }
     pending = []
   }
 
@@ -264,7 +277,7 @@ export function createTapReader(): TapReader {
         cases: { ...cases },
         caseList: [...failing, ...others].slice(0, casesMax),
         failures: said,
-        notes,
+        notes: allNotes(),
         skipAll: state.skipAll,
       }
     },

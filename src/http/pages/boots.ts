@@ -2,7 +2,7 @@
  * Boots as the trace kept them, read for the pages: one start of a machine with its requests in order, and how it ended
  * as far as the server saw it. What is read of a row is `commands/boot-rows.ts`. Source: DESIGN "State" (trace).
  */
-import { type BootRow, outcomeOf, readBootRows, type StepRow, silentMs } from '../../commands/boot-rows.ts'
+import { type BootRow, machineOf, outcomeOf, readBootRows, type StepRow, silentMs } from '../../commands/boot-rows.ts'
 import type { BootQuery, Daemon } from '../../commands/daemon.ts'
 import type { SeenBoot } from '../../domain/boot-loop.ts'
 import { type BootVerdict, stepVerdicts, type TrackName, trackOf } from '../../domain/boot-outcome.ts'
@@ -108,8 +108,9 @@ function viewBoot(row: BootRow, nowMs: number): BootView {
 }
 
 /** As far as a loop of boots is concerned. */
-export function seenBoot({ startedMs, profile, decision, verdict, outcome }: BootView): SeenBoot {
-  return { startedMs, profile, seq: decision?.seq, outcome: { verdict, outcome } }
+export function seenBoot(boot: BootView): SeenBoot {
+  const { startedMs, profile, decision, verdict, outcome } = boot
+  return { startedMs, machine: machineOf(boot), profile, seq: decision?.seq, outcome: { verdict, outcome } }
 }
 
 /** When a page with these boots would say something else although nothing came: ms from now; undefined: never. */

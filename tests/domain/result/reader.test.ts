@@ -358,3 +358,31 @@ test('JUnit: comments, CDATA and instructions with tags inside, byte order mark,
     assert.match(read.fault, fault)
   }
 })
+
+test('a TAP document whose plan never came is noted, and nothing else: it may have been cut', () => {
+  const noted = /^TAP without a plan/
+  const notesOf = (text: string) => read(text).notes.filter((note) => noted.test(note)).length
+  const cut = read('TAP version 13\nok 1\nok 2\n')
+  assert.deepEqual([cut.verdict, cut.notes.length, cut.cases.total], ['pass', 1, 2])
+  assert.match(cut.notes[0] ?? '', noted)
+  assert.equal(notesOf('TAP version 14\n'), 1, 'before its first case')
+  assert.equal(
+    notesOf('TAP version 14\n    1..1\n    ok 1\nok 1 - sub\n'),
+    1,
+    'the plan of a subtest is none of its own',
+  )
+  assert.equal(notesOf('TAP version 13\nok 1\nTAP version 13\nok 1\n1..1\n'), 1, 'one of several documents')
+  assert.equal(notesOf('TAP version 13\nok 1\nTAP version 13\nok 1\n'), 1, 'said once')
+  for (const whole of [
+    'TAP version 13\n1..1\nok 1\n',
+    'TAP version 13\nok 1\n1..1\n',
+    'TAP version 13\n1..0 # SKIP no disk\n',
+    'TAP version 13\nok 1\nBail out! no disk\n',
+    'KTAP version 1\nok 1 - suite\n',
+    'KTAP version 1\n  KTAP version 1\n  1..1\n  ok 1\nok 1 - suite\n',
+    'KTAP version 1\n  TAP version 14\n  1..1\n  ok 1\nok 1 - suite\n',
+    'ok 1\nok 2\n',
+  ]) {
+    assert.equal(notesOf(whole), 0, whole)
+  }
+})
