@@ -42,7 +42,8 @@ import { type ListQuery, parseListQuery } from './pages/run-selection.ts'
 import { pickRuns, type TableOptions } from './pages/run-table.ts'
 import { tableOfSearch, viewSearch } from './pages/search.ts'
 import type { VersionIndex } from './pages/version-index.ts'
-import { summarizeVersions, versionsCsv, versionsJson, viewVersions } from './pages/versions.ts'
+import { parseVersionsQuery } from './pages/version-selection.ts'
+import { findVersions, summarizeVersions, versionsCsv, versionsJson, viewVersions } from './pages/versions.ts'
 import { streamAnswer } from './stream.ts'
 
 export type Show = (c: HttpContext, name: PageName, data: object, frame: Frame, status?: number) => Response
@@ -128,13 +129,13 @@ export function mountResultPages(
   )
 
   app.get('/versions', async (c) => {
-    const given = c.req.query('from') ?? '0'
-    const from = /^\d{1,6}$/.test(given) ? Number(given) : 0
-    const found = await summarizeVersions(daemon, index, from)
+    const query = parseVersionsQuery(paramsOf(c))
+    const found = await findVersions(daemon, index, query)
     const format = formatOf(c.req.query('format'))
     if (format === 'csv') return dataResponse(versionsCsv(found.versions), 'text/csv; charset=utf-8', 'versions.csv')
     if (format === 'json') return dataResponse(versionsJson(found.versions), 'application/json', 'versions.json')
-    const { data, frame } = viewVersions(daemon, found, from, nowMs())
+    const [newest] = await summarizeVersions(daemon, index, 1)
+    const { data, frame } = viewVersions(daemon, found, newest, query, nowMs())
     return show(c, 'versions', data, frame)
   })
 

@@ -1,6 +1,6 @@
 /**
  * The questions of every boot and upload, answered from maps: next boot, systems, remembered report, last MAC of an
- * address, a run.
+ * address and last address of a MAC, a run.
  *
  * A prepared select costs 10 to 20 µs, as much as a whole small transfer. `applied` drops what a record touches and must be
  * called in the tick in which it was applied. Reports that exist in memory only (`recall.ts`) are laid over. Not used
@@ -85,9 +85,14 @@ export function createLookups(base: Queries, recall: Recall, rememberedOf: (syst
         // A new one may push out the oldest of another machine.
         remembered.clear()
         return
-      case 'boot.address':
+      case 'boot.address': {
+        // Whoever had the address before it was taken over was seen last at another one, or at none.
+        const before = base.lastMacOf(event.ip)
+        if (before !== undefined) ips.delete(before)
+        ips.delete(event.mac)
         macs.delete(event.ip)
         return
+      }
       default:
         return // the other events touch nothing that is kept here
     }

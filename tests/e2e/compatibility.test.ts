@@ -4,12 +4,13 @@
  * Source: COMPATIBILITY sections 3, 4.1, 4.2, 6 (numbers in the titles) and 5 (bug ids).
  */
 import assert from 'node:assert/strict'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { ask, readSmall } from '../harness/api.ts'
-import { type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
-import { until } from '../harness/process.ts'
+import { executable, type RunningDaemon, runExecutable, serve } from '../harness/executable.ts'
+import { runToEnd, until } from '../harness/process.ts'
 
 let daemon: RunningDaemon
 
@@ -490,4 +491,99 @@ test('a caller that no system has cannot set a next boot: 404, and nothing is ke
   const { status, text } = await ask({ url: fresh.url }, '/nextboot/local/')
   assert.equal(status, 404, text)
   assert.equal(((await fresh.json('status')) as { journal: { seq: number } }).journal.seq, before)
+})
+
+test('C9: a report works where local is not registered and has no file', async () => {
+  const mac = '00:1b:38:71:1c:09'
+  await daemon.must('addsystem', 'nolocal', mac)
+  await daemon.must('nextboot', 'nolocal', 'install')
+  const file = join(daemon.dataDir, 'profiles', 'local.prof')
+  rmSync(file)
+  try {
+    assert.equal((await get(`/localboot/${mac}/`)).text, 'Next boot set to local')
+    assert.match(JSON.stringify(await readSmall(daemon.tftpPort, 'pxelinux.cfg/01-00-1b-38-71-1c-09')), /localboot/i)
+  } finally {
+    profile('local', 'prompt 0\ntimeout 0\ndefault 0\n\nlabel 0\n  LOCALBOOT 0\n')
+    await daemon.must('syncbootnames')
+  }
+})
+
+test('M1: dpysystem shows the IP address from which a MAC booted', async () => {
+  await daemon.must('addsystem', 'seen', '00:1b:38:71:1c:01')
+  await daemon.must('nextboot', 'seen', 'install')
+  assert.match(await daemon.must('dpysystem', 'seen'), /^Mac: 00:1b:38:71:1c:01 \(None\)$/m)
+  // The tests before this one were other machines at this address, whose changes are recorded once a second.
+  let last = ''
+  const shown = async () => {
+    await readSmall(daemon.tftpPort, 'pxelinux.cfg/01-00-1b-38-71-1c-01')
+    last = await daemon.must('dpysystem', 'seen')
+    return /^Mac: 00:1b:38:71:1c:01 \(127\.0\.0\.1\)$/m.test(last) || undefined
+  }
+  await until(shown, 10_000, () => `it never shows the address: ${last}`)
+})
+
+test('M7: /ipxe/ has the kernel and initrd of the label that DEFAULT names, wherever initrd= stands', async () => {
+  const mac = '00:1b:38:71:1c:07'
+  profile(
+    'two',
+    'default second\nlabel first\n\tkernel wrong\n\nlabel second\n  LINUX k2\n  append root=/dev/sda initrd=i2 quiet\n',
+  )
+  await daemon.must('syncbootnames')
+  await daemon.must('addsystem', 'ipxe', mac)
+  await daemon.must('nextboot', 'ipxe', 'two')
+  const { status, text } = await get(`/ipxe/${mac}/`)
+  assert.equal(status, 200)
+  assert.match(text, /^#!ipxe\n/)
+  assert.match(text, /^kernel http:\/\/\S+\/boot\/k2 .*root=\/dev\/sda.* quiet$/m)
+  assert.match(text, /^initrd .*http:\/\/\S+\/boot\/i2$/m)
+  assert.doesNotMatch(text, /wrong/)
+  rmSync(join(daemon.dataDir, 'profiles', 'two.prof'))
+  await daemon.must('delsystem', 'ipxe')
+  await daemon.must('syncbootnames')
+})
+
+test('S1: over TCP nobody changes anything without a token, loopback included', async () => {
+  const before = await daemon.must('dpysystem', '-l')
+  for (const [command, body] of Object.entries({
+    addsystem: { name: 'forged', addresses: ['00:1b:38:71:1c:ff'] },
+    delsystem: { name: 's1' },
+    nextboot: { name: 's1', profile: 'memtest' },
+    'token/add': { name: 'forged', role: 'admin' },
+  })) {
+    const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+    assert.equal((await ask({ url: daemon.url }, `/api/v1/${command}`, options)).status, 401, command)
+  }
+  assert.equal(await daemon.must('dpysystem', '-l'), before)
+})
+
+test('X1, X2: the executable alone, in a folder of its own, starts, and its pages have their style', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'pxemngr-alone-'))
+  try {
+    const alone = join(dir, 'pxemngr')
+    copyFileSync(executable, alone)
+    const { status, stdout } = await runToEnd([alone, '--version'], { cwd: dir, env: {}, timeoutMs: 20_000 })
+    assert.equal(status, 0)
+    assert.match(stdout, /^pxemngr \d+\.\d+\.\d+ \((?:[0-9a-f]{12}\+?|unknown)\)\n$/)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+  const { text } = await get('/')
+  const style = /<link rel="stylesheet" href="([^"]+)"/.exec(text)?.[1]
+  assert.ok(style, 'a page names its style sheet')
+  const { status, headers } = await get(style)
+  assert.deepEqual([status, headers['content-type']], [200, 'text/css; charset=utf-8'])
+})
+
+test('X2: /nextboot/<profile>/ of the README sets the next boot of the machine that asks', async () => {
+  const own = await serve()
+  try {
+    writeFileSync(join(own.dataDir, 'profiles', 'install.prof'), 'default 0\nlabel 0\n  kernel k\n')
+    await own.must('syncbootnames')
+    await own.must('addsystem', 'self', '127.0.0.1')
+    const { status, text } = await ask({ url: own.url }, '/nextboot/install/')
+    assert.deepEqual([status, text], [200, 'Next boot set to install'])
+    assert.match(await own.must('dpysystem', 'self'), /^Next boot: install$/m)
+  } finally {
+    await own.close()
+  }
 })

@@ -271,7 +271,7 @@ for (const [what, orders, status] of [
   ['a write that comes up short', ['short 7', 'match /journal/'], 503],
   ['a failing sync', ['sync EIO', 'match /journal/'], 500],
 ] as const) {
-  test(`${what} refuses the change with the reason, boots go on, and writing resumes in a new segment`, {
+  test(`L5: ${what} refuses the change with the reason, boots go on, and writing resumes in a new segment`, {
     skip: noFaults,
   }, async (t) => {
     const { daemon, disk, dataDir } = await withFailingDisk(t)

@@ -93,7 +93,7 @@ function* again(piece: Uint8Array | string, times: number): Generator<Uint8Array
   for (let time = 0; time < times; time++) yield piece
 }
 
-test('300 MB: every line counts, the memory of the daemon grows by less than 80 MB, boots are answered', async (t) => {
+test('S7: 300 MB: every line counts, the memory of the daemon grows by less than 80 MB, boots are answered', async (t) => {
   const run = await uploadBounded(t, formPieces(logOf(300 * MB)))
   assert.equal(sizeOf(run), 300 * MB)
   assert.deepEqual([run.verdict, run.counts.info, run.notes], ['pass', Math.ceil((300 * MB) / 64), []])

@@ -136,7 +136,7 @@ describe('as the original', () => {
     assert.equal((await daemon.run(['nexttest', system])).status, 2)
   })
 
-  test('6: the whole loop with curl, as the README of 0.8 has it', async () => {
+  test('L1, 6: the whole loop with curl, as the README of 0.8 has it', async () => {
     const [run = 0] = await request('smoke')
     assert.equal((await get('/nexttest/')).text, `echo smoke ${system} ${run}\n`)
     const file = join(daemon.dataDir, 'out')

@@ -108,6 +108,37 @@ describe('400 machines', () => {
     assert.equal((await site.get('/?format=xls')).status, 400)
   })
 
+  test('machines are grouped by name or next boot, whole over the pages, the same as CSV and JSON', async () => {
+    const idsOf = (text: string) => [...text.matchAll(/<tr data-live="system-(\d+)"/g)].map(([, id]) => Number(id))
+    const headsOf = (text: string) =>
+      [...text.matchAll(/<tr class="group"><th[^>]*><bdi>([^<]*)<\/bdi> <span class="quiet">([^<]*)</g)].map(
+        (found) => [found[1], Number(found[2]?.replace(/\D/g, ''))],
+      )
+    for (const query of ['group=prefix', 'group=next&sort=-since', 'group=prefix&q=rack2&page=2']) {
+      const { text } = await site.get(`/?${query}`)
+      const json = JSON.parse((await site.get(`/?${query}&format=json`)).text) as { systems: { id: number }[] }
+      assert.deepEqual(
+        json.systems.map(({ id }) => id),
+        idsOf(text),
+        query,
+      )
+    }
+    const all = JSON.parse((await site.get('/?group=next&format=json&page=all')).text) as {
+      systems: { next: string | null }[]
+    }
+    const order = all.systems.map(({ next }) => next ?? '')
+    assert.deepEqual(
+      order.filter((next, at) => next !== order[at - 1]),
+      [...new Set(order)],
+      'each group is in one piece',
+    )
+    const [head] = headsOf((await site.get('/?group=next')).text)
+    const first = order[0] === '' ? 'nothing yet' : order[0]
+    assert.deepEqual(head, [first, order.filter((next) => next === order[0]).length], 'counted on all pages')
+    assert.deepEqual(headsOf((await site.get('/')).text), [])
+    assert.deepEqual(headsOf((await site.get('/?group=evil')).text), [])
+  })
+
   test('hostile names are text, and what cannot be seen is written out', async () => {
     const { text } = await site.get('/?q=02%3A00%3A00')
     assert.doesNotMatch(text, /<script>alert|<img src=x|<b>bold/)

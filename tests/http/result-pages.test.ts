@@ -354,6 +354,75 @@ test('a machine is found by its MAC in any spelling, and its boots with it; one 
   assert.match(none, /href="\/boots\?q=52%3A54%3A00%3Aaa%3Aff%3Aff"/)
 })
 
+describe('the list of versions', () => {
+  const names = (html: string): string[] =>
+    [...html.matchAll(/<a class="whole" href="\/tests\/\d+\/"><bdi>([^<]*)/g)].map(([, name]) => name ?? '')
+  const versions = async (url: string) =>
+    (
+      JSON.parse(await page(`${url}${url.includes('?') ? '&' : '?'}format=json`)) as {
+        versions: { name: string; before?: string; regressions: number; fixed: number }[]
+      }
+    ).versions
+
+  test('filter, order and groups are in the URL; CSV and JSON hold exactly what is shown', async () => {
+    for (const query of [
+      '',
+      'q=4.1',
+      'sort=name',
+      'sort=-name',
+      'sort=when',
+      'sort=-regressions',
+      'group=prefix&sort=-fixed',
+    ]) {
+      const url = query === '' ? '/versions' : `/versions?${query}`
+      const shown = names(await page(url))
+      assert.ok(shown.length > 0, query)
+      assert.deepEqual(
+        (await versions(url)).map(({ name }) => name),
+        shown,
+        query,
+      )
+      const csv = (await page(`${url}${query === '' ? '?' : '&'}format=csv`)).trim().split('\r\n').slice(1)
+      assert.deepEqual(
+        csv.map((line) => line.split(',')[1]),
+        shown,
+        query,
+      )
+    }
+    const count = (query: string) =>
+      versions(`/versions?${query}`).then((found) => found.map(({ regressions }) => regressions))
+    const most = await count('sort=-regressions')
+    assert.deepEqual(
+      most,
+      [...most].sort((a, b) => b - a),
+    )
+    assert.deepEqual(
+      await count('sort=regressions'),
+      [...most].sort((a, b) => a - b),
+    )
+    const byName = names(await page('/versions?sort=name'))
+    assert.deepEqual(names(await page('/versions?sort=-name')), [...byName].reverse())
+    assert.deepEqual(names(await page('/versions?sort=when')), names(await page('/versions')).reverse())
+  })
+
+  test('a version is compared with the one before it, also where that is filtered out', async () => {
+    const all = await versions('/versions')
+    const [one] = all.filter(({ before }) => before !== undefined && !before.includes(lab.versions.at(-1) ?? ''))
+    assert.ok(one)
+    const [alone, ...others] = await versions(`/versions?q=${encodeURIComponent(one.name)}`)
+    assert.deepEqual([alone?.name, alone?.before, others], [one.name, one.before, []])
+  })
+
+  test('groups stand under their names with their counts; what nothing has is said, odd values are as none', async () => {
+    const html = await page('/versions?group=prefix&q=4.1-rc')
+    const inIt = names(html).length
+    assert.match(html, new RegExp(`<tr class="group"><th[^>]*><bdi>4\\.1-rc</bdi> <span class="quiet">${inIt}</span>`))
+    assert.match(await page('/versions?q=no-such-version'), /No version has that name/)
+    assert.deepEqual(names(await page('/versions?sort=evil&group=x&from=-1')), names(await page('/versions')))
+    assert.equal((await site.get('/versions?format=xls')).status, 400)
+  })
+})
+
 test('versions whose names have dots of their own are compared', async () => {
   await site.store.commit({ who: 'ann', from: 'socket', surface: 'cli' }, (tx) => {
     for (const version of ['5...1', '5...']) {

@@ -372,6 +372,16 @@ test('the cached answers of a boot follow every event that touches them', async 
   assert.ok(address)
   await store.commit(operator, (tx) => tx.emit({ type: 'address.removed', system: b, address }))
   assert.deepEqual([queries.nextBootOf(mac), queries.systemsWith(mac)], [undefined, []])
+  const seen = () => [mac, otherMac].map((each) => queries.lastIpOf(each))
+  const booted = (at: string, by: typeof mac) =>
+    store.commit(machine, (tx) => tx.emit({ type: 'boot.address', ip: at, mac: by }), { plane: 'machine' })
+  assert.deepEqual([seen(), queries.lastMacOf('10.0.0.1')], [[undefined, undefined], undefined])
+  await booted('10.0.0.1', mac)
+  assert.deepEqual([seen(), queries.lastMacOf('10.0.0.1')], [['10.0.0.1', undefined], mac])
+  await booted('10.0.0.2', mac)
+  assert.deepEqual(seen(), ['10.0.0.2', undefined])
+  await booted('10.0.0.2', otherMac)
+  assert.deepEqual([seen(), queries.lastMacOf('10.0.0.2')], [['10.0.0.1', '10.0.0.2'], otherMac])
 })
 
 test('a second daemon on the same directory is refused while the first lives', async (t) => {

@@ -9,6 +9,7 @@ import type { Daemon } from '../../commands/daemon.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import { type BootMachine, createBootMachines, type MachineOf, unknownMachines } from './boot-machine.ts'
 import { type BootView, dueInMs, glyphs, readBoots, seenBoot } from './boots.ts'
+import { groupMachines, groupOf, headOf, type MachineGroup, machineGroups } from './machine-groups.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
 import type { VersionIndex } from './version-index.ts'
@@ -35,6 +36,7 @@ const profilesNamed = 3
 /** What the URL asks for. */
 export interface MachinesQuery {
   readonly words: string
+  readonly group: MachineGroup | undefined
   readonly sort: SortKey
   readonly descending: boolean
   /** From 1; `all` only for CSV and JSON. */
@@ -48,6 +50,7 @@ export function parseMachinesQuery(params: URLSearchParams): MachinesQuery {
   const page = params.get('page') ?? '1'
   return {
     words: (params.get('q') ?? '').slice(0, 200),
+    group: machineGroups.find((each) => each === params.get('group')),
     sort: key,
     descending: sort.startsWith('-'),
     page: page === 'all' ? 'all' : /^[1-9]\d{0,6}$/.test(page) ? Number(page) : 1,
@@ -57,9 +60,10 @@ export function parseMachinesQuery(params: URLSearchParams): MachinesQuery {
 
 /** The URL of the page with that query; what is default is left out. */
 function urlOf(query: MachinesQuery, changes: Partial<MachinesQuery> & { readonly format?: string } = {}): string {
-  const { words, sort, descending, page, wall, format } = { format: undefined, ...query, ...changes }
+  const { words, group, sort, descending, page, wall, format } = { format: undefined, ...query, ...changes }
   const params = new URLSearchParams()
   if (words !== '') params.set('q', words)
+  if (group !== undefined) params.set('group', group)
   if (sort !== 'name' || descending) params.set('sort', `${descending ? '-' : ''}${sort}`)
   if (page !== 1) params.set('page', String(page))
   if (wall) params.set('wall', '')
@@ -72,13 +76,20 @@ function urlOf(query: MachinesQuery, changes: Partial<MachinesQuery> & { readonl
 export async function findMachines(
   index: MachineIndex,
   query: MachinesQuery,
-): Promise<{ rows: readonly MachineRow[]; matching: number; page: number; pages: number }> {
-  const found = await index.find(query)
+): Promise<{
+  rows: readonly MachineRow[]
+  matching: number
+  page: number
+  pages: number
+  /** How many machines each group has, on all pages; in the order of the groups. */
+  groups: ReadonlyMap<string, number>
+}> {
+  const { rows: found, groups } = groupMachines(await index.find(query), query.group)
   const pages = Math.max(1, Math.ceil(found.length / rowsPerPage))
-  if (query.page === 'all') return { rows: found, matching: found.length, page: 1, pages: 1 }
+  if (query.page === 'all') return { rows: found, matching: found.length, page: 1, pages: 1, groups }
   const page = Math.min(query.page, pages)
   const rows = found.slice((page - 1) * rowsPerPage, page * rowsPerPage)
-  return { rows, matching: found.length, page, pages }
+  return { rows, matching: found.length, page, pages, groups }
 }
 
 /** The last boot of each of the systems, as far as the trace knows. */
@@ -106,10 +117,10 @@ export async function viewMachines(
   versions: VersionIndex,
 ): Promise<{ data: object; frame: Omit<Frame, 'access'> }> {
   const seq = daemon.store.seq
-  const newest = (await summarizeVersions(daemon, versions, 0, versionsShown)).versions
+  const newest = await summarizeVersions(daemon, versions, versionsShown)
   const sick = daemon.store.queries.listSick()
   const open = daemon.store.queries.countOpen()
-  const [{ rows, matching, page, pages }, everything, recent] = await Promise.all([
+  const [{ rows, matching, page, pages, groups }, everything, recent] = await Promise.all([
     findMachines(index, query),
     index.find({ words: '', sort: 'name', descending: false }),
     readBoots(daemon, { limit: bootsRecent }, nowMs),
@@ -148,7 +159,20 @@ export async function viewMachines(
       .map(({ id, name }) => ({ name: visible(name), href: `/testname/${id}/` })),
     open: queueWords(open.sent + open.running, open.requested),
     failingMore: Math.max(0, failing.length - failingMax),
-    rows: rows.map((row) => viewRow(row, last.get(row.id), nowMs)),
+    rows: rows.map((row, at) => {
+      const group = groupOf(row, query.group)
+      const before = rows[at - 1]
+      const isFirst = query.group !== undefined && (before === undefined || groupOf(before, query.group) !== group)
+      const head = isFirst
+        ? { name: headOf(group, query.group), count: formatCount(groups.get(group) ?? 0) }
+        : undefined
+      return { ...viewRow(row, last.get(row.id), nowMs), head }
+    }),
+    grouping: [undefined, ...machineGroups].map((group) => ({
+      text: group === undefined ? 'nothing' : group === 'prefix' ? 'name' : 'next boot',
+      href: urlOf(query, { group, page: 1 }),
+      current: group === query.group,
+    })),
     traced: recent !== undefined,
     unknown: unknownMachines(machineOf, recent ?? [], unknownMax),
     byDefault: viewDefault(daemon, nowMs),

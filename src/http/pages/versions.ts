@@ -1,12 +1,16 @@
 /**
  * `/versions`: the newest versions, each with its results as a stacked bar and what changed since the one before.
+ * Which they are, their order and groups are in the URL (`version-selection.ts`); CSV and JSON are the rows.
  * Source: WEB.md; what counts as a regression is `domain/compare.ts`.
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { type Verdict, verdictNames, verdicts } from '../../domain/verdict.ts'
+import type { VersionRow } from '../../store/run-rows.ts'
 import { csvLines } from './export.ts'
+import { prefixOf } from './name-prefix.ts'
 import type { Frame } from './render.ts'
 import type { VersionIndex } from './version-index.ts'
+import { chooseVersions, orderSummaries, urlOf, type VersionsQuery, versionColumns } from './version-selection.ts'
 import { formatCount, moment, plural, visible } from './words.ts'
 
 /** Versions of one page. */
@@ -25,17 +29,36 @@ export interface VersionSummary {
   readonly before: string | undefined
 }
 
-/** The newest versions from the `from`-th on; each compared with the one before it. */
+/** The newest versions; each compared with the one before it. */
 export async function summarizeVersions(
   daemon: Daemon,
   index: VersionIndex,
-  from = 0,
-  limit = shown,
-): Promise<{ versions: VersionSummary[]; more: boolean }> {
-  const all = daemon.store.queries.listVersions(from + limit + 1).slice(from)
+  limit: number,
+): Promise<readonly VersionSummary[]> {
+  const all = daemon.store.queries.listVersions(limit + 1)
+  return summarize(
+    index,
+    all.slice(0, limit).map((version, at) => ({ version, before: all[at + 1] })),
+  )
+}
+
+/** The versions that the query shows, in its order; each compared with the one before it, shown or not. */
+export async function findVersions(
+  daemon: Daemon,
+  index: VersionIndex,
+  query: VersionsQuery,
+): Promise<{ versions: readonly VersionSummary[]; more: boolean }> {
+  const chosen = chooseVersions(daemon.store.queries, query, shown + 1)
+  const versions = await summarize(index, chosen.slice(0, shown))
+  return { versions: orderSummaries(versions, query), more: chosen.length > shown }
+}
+
+async function summarize(
+  index: VersionIndex,
+  chosen: readonly { readonly version: VersionRow; readonly before: VersionRow | undefined }[],
+): Promise<VersionSummary[]> {
   const versions: VersionSummary[] = []
-  for (const [at, version] of all.slice(0, limit).entries()) {
-    const before = all[at + 1]
+  for (const { version, before } of chosen) {
     const counts: Partial<Record<Verdict | 'missing', number>> = { ...(await index.counts(version.id)) }
     const lacking = (await index.missing(version.id)).length
     if (lacking > 0) counts.missing = lacking
@@ -51,7 +74,7 @@ export async function summarizeVersions(
       before: before?.name,
     })
   }
-  return { versions, more: all.length > limit }
+  return versions
 }
 
 /** The counts as bars beside each other, widths by share; every one that is there can be seen. */
@@ -82,10 +105,10 @@ export function stackOf(counts: VersionSummary['counts']): { bars: object[]; wor
 export function viewVersions(
   daemon: Daemon,
   { versions, more }: { readonly versions: readonly VersionSummary[]; readonly more: boolean },
-  from: number,
+  newest: VersionSummary | undefined,
+  query: VersionsQuery,
   nowMs: number,
 ): { data: object; frame: Omit<Frame, 'access'> } {
-  const [newest] = versions
   const regressions = newest?.regressions ?? 0
   const compareUrl = (version: VersionSummary) =>
     version.before === undefined
@@ -96,27 +119,30 @@ export function viewVersions(
   const answer = !newest
     ? 'No result has named a version yet.'
     : `${visible(newest.name)}: ${stackOf(newest.counts).words || 'no result'}${newest.before === undefined ? '' : `; ${plural(regressions, 'regression')} since ${visible(newest.before)}`}.`
-  const page = (at: number) => (at === 0 ? '/versions' : `/versions?from=${at}`)
+  const groups = new Map<string, object[]>()
+  for (const version of versions) {
+    const key = query.grouped ? prefixOf(version.name) : ''
+    const row = viewRow(version, compareUrl(version), nowMs)
+    const known = groups.get(key)
+    if (known) known.push(row)
+    else groups.set(key, [row])
+  }
   return {
     data: {
       answer,
       tone: isBad ? 'fail' : worst === undefined ? '' : verdicts[worst].tone,
       glyph: isBad ? verdicts.fail.glyph : worst === undefined ? '' : verdicts[worst].glyph,
       compare: newest && compareUrl(newest),
-      rows: versions.map((version) => ({
-        name: visible(version.name),
-        href: `/tests/${version.id}/`,
-        kept: version.kept,
-        ...stackOf(version.counts),
-        regressions: version.regressions,
-        fixed: version.fixed,
-        compare: compareUrl(version),
-        when: moment(version.atMs, nowMs),
-      })),
-      next: more ? page(from + versions.length) : undefined,
+      empty: newest === undefined,
+      query,
+      columns: versionColumns(query),
+      grouped: query.grouped,
+      groups: [...groups].map(([name, rows]) => ({ name: visible(name), count: formatCount(rows.length), rows })),
+      next: more ? urlOf(query, { from: query.from + versions.length }) : undefined,
       links: {
-        csv: `/versions?${new URLSearchParams({ from: String(from), format: 'csv' })}`,
-        json: `/versions?${new URLSearchParams({ from: String(from), format: 'json' })}`,
+        all: query.words === '' ? undefined : urlOf(query, { words: '', from: 0 }),
+        csv: urlOf(query, { format: 'csv' }),
+        json: urlOf(query, { format: 'json' }),
       },
     },
     frame: {
@@ -126,6 +152,19 @@ export function viewVersions(
       crumbs: [{ text: 'Results' }],
       seq: daemon.store.seq,
     },
+  }
+}
+
+function viewRow(version: VersionSummary, compare: string | undefined, nowMs: number): object {
+  return {
+    name: visible(version.name),
+    href: `/tests/${version.id}/`,
+    kept: version.kept,
+    ...stackOf(version.counts),
+    regressions: version.regressions,
+    fixed: version.fixed,
+    compare,
+    when: moment(version.atMs, nowMs),
   }
 }
 
@@ -142,18 +181,20 @@ const columns = [
   'missing',
   'regressions',
   'fixed',
+  'kept',
 ] as const
 
 export function versionsCsv(versions: readonly VersionSummary[]): string {
   return csvLines(
     columns,
-    versions.map(({ id, name, atMs, counts, regressions, fixed }) => [
+    versions.map(({ id, name, atMs, counts, regressions, fixed, kept }) => [
       id,
       name,
       new Date(atMs).toISOString(),
       ...(['pass', 'warn', 'fail', 'lost', 'infra', 'skip', 'missing'] as const).map((key) => counts[key] ?? 0),
       regressions,
       fixed,
+      kept ? 'kept' : '',
     ]),
   )
 }
