@@ -235,6 +235,8 @@ async function withHttp<T>(answer: RequestListener, use: (port: number) => Promi
 }
 
 const httpWords = ['connections=3', 'seconds=0.2']
+/** Where each answer is wrong it ends sooner, after the hundredth: a busy machine may take its time for the first. */
+const wrongWords = ['connections=3', 'seconds=10']
 
 test('HTTP answers are counted one by one on connections that stay', options, async () => {
   const big = bytesOf(1_000_000)
@@ -270,7 +272,7 @@ for (const [what, answer, reason] of [
 ] satisfies readonly (readonly [string, RequestListener, RegExp])[]) {
   test(`an HTTP answer with ${what} leaves no figure`, options, async () => {
     await withHttp(answer, async (port) => {
-      await assert.rejects(load().http(at(port), list({ '/a/': 'bench0' }), httpWords), reason)
+      await assert.rejects(load().http(at(port), list({ '/a/': 'bench0' }), wrongWords), reason)
     })
   })
 }
@@ -281,7 +283,7 @@ test('a connection that ends inside an HTTP answer leaves no figure', options, a
     response.write('ben', () => response.socket?.destroy())
   }
   await withHttp(cut, async (port) => {
-    await assert.rejects(load().http(at(port), list({ '/a/': 'bench0' }), httpWords), /ended inside an answer/)
+    await assert.rejects(load().http(at(port), list({ '/a/': 'bench0' }), wrongWords), /ended inside an answer/)
   })
 })
 

@@ -363,7 +363,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.fill('#q', 'rack2')
     await page.press('#q', 'Enter')
     await page.getByText('40 machines with').waitFor()
-    await page.getByRole('link', { name: 'Next boot' }).click()
+    await page.getByRole('columnheader', { name: 'Next boot' }).getByRole('link').click()
     assert.match(page.url(), /q=rack2&sort=next/)
     await page.goto(`${url}/`)
     await page.getByRole('link', { name: 'Next', exact: true }).click()
