@@ -465,13 +465,21 @@
     current?.classList.remove('current')
     current = row
     row.classList.add('current')
-    row.querySelector('a')?.focus({ preventScroll: true })
+    // What a click on the row opens is not always its first link.
+    const link = row.querySelector('a.whole') ?? row.querySelector('a')
+    link?.focus({ preventScroll: true })
     row.scrollIntoView({ block: 'nearest' })
   }
   const step = (by) => {
     const all = rows()
     const at = all.indexOf(current)
     mark(at < 0 ? all[by > 0 ? 0 : all.length - 1] : all[at + by])
+  }
+  /** Of the marked row, or of the page; a row that the list no longer has is not marked any more. */
+  const copyFirst = () => {
+    const row = current?.isConnected ? current : main
+    const element = row.querySelector('[data-copy]') ?? main.querySelector('[data-copy]')
+    if (element) copy(element)
   }
   let error
   const nextError = () => {
@@ -514,7 +522,7 @@
       '/': () => document.getElementById('q')?.select(),
       j: () => step(1),
       k: () => step(-1),
-      c: () => copy(current?.querySelector('[data-copy]') ?? document.querySelector('main [data-copy]')),
+      c: copyFirst,
       n: nextError,
       '?': showKeys,
     }

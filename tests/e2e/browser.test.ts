@@ -338,6 +338,15 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.waitForURL(/\/system\/1\/$/)
   })
 
+  test('a row of a comparison opens the run of the newer version', async () => {
+    await using page = await open(`${labUrl}/compare/${lab.versions.slice(-2).join('...')}`)
+    const newer = page.locator('#regression tbody tr').nth(1).locator('td').nth(2).locator('a')
+    const href = (await newer.getAttribute('href')) ?? ''
+    assert.match(href, /^\/test\/\d+\/$/)
+    for (const key of ['j', 'j', 'Enter']) await page.keyboard.press(key)
+    await page.waitForURL(labUrl + href)
+  })
+
   test('a click anywhere on a row opens it, a click on an address copies it', async () => {
     await using page = await open('/?q=rack1-node3', { permissions: ['clipboard-read', 'clipboard-write'] })
     await page.locator('[data-live="system-3"] .address').click()
@@ -439,7 +448,7 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.waitForURL(`${url}/?q=rack1-node3`)
   })
 
-  test('the lists of runs, the matrix and a comparison filter while one types; what else was typed stays', async () => {
+  test('the lists of runs and of profiles, the matrix and a comparison filter while one types; what else was typed stays', async () => {
     await using page = await open(`${labUrl}/matrix`)
     await page.fill('#matrix-q', 'node03')
     await page.waitForURL(/\/matrix\?q=node03$/)
@@ -449,6 +458,10 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
       () => 'the grid is as it was',
     )
     assert.match((await page.getByRole('link', { name: 'Group by name' }).getAttribute('href')) ?? '', /q=node03/)
+    await page.goto(`${url}/profiles`)
+    await page.fill('#profiles-q', 'resc')
+    await page.waitForURL(/\/profiles\?q=resc$/)
+    assert.equal(await page.locator('[data-rows] tbody tr').count(), 1)
     await page.goto(`${labUrl}/compare/${lab.versions.slice(-2).join('...')}`)
     const at = page.url()
     await page.fill('#compare-q', 'no-such-name')

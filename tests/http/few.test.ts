@@ -58,6 +58,7 @@ describe('pages with few data', () => {
     const queue = await said('/queue')
     assert.match(queue, /Nothing runs, and nothing waits\./)
     assert.match(queue, /wget -qO- http:\/\/\S+\/script\/run\.sh \| sh -s -- http:\/\//)
+    assert.match(await said('/profiles'), /The one profile can be served\./)
     assert.match(queue, /A test is a script NAME\.test in \S*tests-dir\./)
     const matrix = (await site.get('/matrix')).text
     assert.doesNotMatch(matrix, /✓|matrix-q/)

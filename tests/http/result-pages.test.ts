@@ -303,7 +303,7 @@ describe('versions that hurt', () => {
     assert.equal(sign(await page('/versions')), '✓')
     await give(lab.test, 'pass', 'sign-2')
     await give(lab.test + 1, 'fail', 'sign-2')
-    assert.match(await page('/versions'), /sign-2: 1 fail, 1 pass; 0 regressions since sign-1/)
+    assert.match(await page('/versions'), /sign-2: 1\sfail, 1\spass; 0 regressions since sign-1/)
     assert.equal(sign(await page('/versions')), '✕')
     const worse = await page('/compare/sign-1...sign-2')
     assert.deepEqual([sign(worse), /0 regressions, 1 new failure, 0 fixed/.test(worse)], ['✕', true])

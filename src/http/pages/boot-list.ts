@@ -19,6 +19,7 @@ import {
   urlOf,
 } from './boot-selection.ts'
 import { type BootView, dueInMs, glyphs } from './boots.ts'
+import { sortColumn, sortParam } from './columns.ts'
 import type { Frame } from './render.ts'
 import { bootChecks } from './setup-checks.ts'
 import { formatBytes, formatCount, formatDuration, noneOf, plural, sentence, share, visible } from './words.ts'
@@ -83,19 +84,12 @@ export function viewBoots(
       })),
       group: query.group,
       groups: groupNames.map((value) => ({ value, text: groupTexts[value] })),
-      sort: query.sort === 'when' && query.descending ? undefined : `${query.descending ? '-' : ''}${query.sort}`,
+      sort: query.sort === 'when' && query.descending ? undefined : sortParam(query),
       clear: filtered || query.group !== undefined,
     },
-    columns: sortNames.map((sort) => {
-      const current = query.sort === sort
-      const descending = current ? !query.descending : sort === 'when' || sort === 'took'
-      return {
-        text: columnTexts[sort],
-        sort,
-        order: current ? (query.descending ? 'descending' : 'ascending') : 'none',
-        href: url({ sort, descending }),
-      }
-    }),
+    columns: sortNames.map((sort) =>
+      sortColumn(query, { sort, text: columnTexts[sort], descendsFirst: sort === 'when' || sort === 'took' }, url),
+    ),
     grouped: query.group !== undefined,
     groups,
     count: matching.length,

@@ -9,6 +9,7 @@ import { parseMac } from '../../domain/address.ts'
 import type { BootVerdict } from '../../domain/boot-outcome.ts'
 import { createBootMachines, type MachineOf } from './boot-machine.ts'
 import { type BootView, readBoots } from './boots.ts'
+import { sortParam } from './columns.ts'
 import { csvLines } from './export.ts'
 import { prefixOf } from './name-prefix.ts'
 import { visible } from './words.ts'
@@ -60,7 +61,7 @@ export function urlOf(query: BootsQuery, changes: Partial<BootsQuery> & { readon
   if (words !== '') params.set('q', words)
   if (standing) params.set('outcome', standing)
   if (group) params.set('group', group)
-  if (sort !== 'when' || !descending) params.set('sort', `${descending ? '-' : ''}${sort}`)
+  if (sort !== 'when' || !descending) params.set('sort', sortParam({ sort, descending }))
   if (page !== 1) params.set('page', String(page))
   if (format !== undefined) params.set('format', format)
   const text = params.toString()

@@ -9,6 +9,7 @@ import type { Daemon } from '../../commands/daemon.ts'
 import { defaultSystem } from '../../domain/name.ts'
 import { type BootMachine, createBootMachines, type MachineOf, unknownMachines } from './boot-machine.ts'
 import { type BootView, dueInMs, glyphs, readBoots, seenBoot } from './boots.ts'
+import { sortColumn, sortParam } from './columns.ts'
 import { groupMachines, groupOf, headOf, type MachineGroup, machineGroups } from './machine-groups.ts'
 import { type MachineIndex, type MachineRow, type SortKey, sortKeys } from './machine-index.ts'
 import type { Frame } from './render.ts'
@@ -64,7 +65,7 @@ function urlOf(query: MachinesQuery, changes: Partial<MachinesQuery> & { readonl
   const params = new URLSearchParams()
   if (words !== '') params.set('q', words)
   if (group !== undefined) params.set('group', group)
-  if (sort !== 'name' || descending) params.set('sort', `${descending ? '-' : ''}${sort}`)
+  if (sort !== 'name' || descending) params.set('sort', sortParam({ sort, descending }))
   if (page !== 1) params.set('page', String(page))
   if (wall) params.set('wall', '')
   if (format !== undefined) params.set('format', format)
@@ -299,20 +300,15 @@ function examples(daemon: Daemon): { readonly text: string; readonly command: st
 }
 
 function columnsOf(query: MachinesQuery): object[] {
-  const column = (text: string, key?: SortKey) => {
-    if (!key) return { text }
-    const current = query.sort === key
-    const order = current ? (query.descending ? 'descending' : 'ascending') : 'none'
+  const column = (text: string, sort: SortKey) =>
     // What was decided last is asked for first.
-    const descending = current ? !query.descending : key === 'since'
-    return { text, order, href: urlOf(query, { sort: key, descending, page: 1 }) }
-  }
+    sortColumn(query, { sort, text, descendsFirst: sort === 'since' }, (order) => urlOf(query, { ...order, page: 1 }))
   return [
     column('Name', 'name'),
-    column('Addresses'),
+    { text: 'Addresses' },
     column('Next boot', 'next'),
     column('Decided', 'since'),
-    column('Last boot'),
+    { text: 'Last boot' },
   ]
 }
 

@@ -4,11 +4,20 @@
  */
 import type { Daemon } from '../../commands/daemon.ts'
 import { localProfile } from '../../domain/boot.ts'
+import { sortParam } from './columns.ts'
 import { csvLines } from './export.ts'
 import { readProfileBoot } from './profile-boot.ts'
 import type { Frame } from './render.ts'
-import { parseSetupQuery, type SetupQuery, type SetupRow, setupRows } from './setup.ts'
-import { commandLine, formatCount, plural, visible } from './words.ts'
+import {
+  parseSetupQuery,
+  profileUrl,
+  type SetupQuery,
+  type SetupRow,
+  type SetupSort,
+  setupColumn,
+  setupRows,
+} from './setup.ts'
+import { commandLine, formatCount, plural, sentence, share, visible } from './words.ts'
 
 /** Rows of the page; the filter finds the others, and they are in CSV and JSON. */
 const rowsShown = 200
@@ -30,15 +39,10 @@ function urlOf(query: ProfilesQuery, changes: Partial<ProfilesQuery> & { readonl
   const { words, sort, descending, format } = { format: undefined, ...query, ...changes }
   const params = new URLSearchParams()
   if (words !== '') params.set('q', words)
-  if (sort !== 'name' || descending) params.set('sort', `${descending ? '-' : ''}${sort}`)
+  if (sort !== 'name' || descending) params.set('sort', sortParam({ sort, descending }))
   if (format !== undefined) params.set('format', format)
   const text = params.toString()
   return text === '' ? '/profiles' : `/profiles?${text}`
-}
-
-/** The page of a profile. */
-export function profileUrl(name: string): string {
-  return `/profiles/${encodeURIComponent(name)}`
 }
 
 /** All that the query asks for, in its order. */
@@ -61,33 +65,24 @@ export function viewProfiles(
   const faulty = all.filter(({ fault }) => fault !== null)
   const machines = faulty.reduce((sum, row) => sum + (row.machines ?? 0), 0)
   const folder = daemon.premises().folders.find(({ key }) => key === 'profiles-dir')?.path ?? 'profiles'
-  const column = (sort: SetupQuery['sort'], text: string) => {
-    const current = query.sort === sort
-    const descending = current ? !query.descending : sort === 'machines'
-    return {
-      text,
-      sort,
-      order: current ? (query.descending ? 'descending' : 'ascending') : 'none',
-      href: urlOf(query, { sort, descending }),
-    }
-  }
+  const column = (sort: SetupSort) => setupColumn(query, sort, (order) => urlOf(query, order))
   const data = {
     faulty: faulty.length > 0,
     glyph: faulty.length > 0 ? '✕' : '✓',
     answer:
       faulty.length === 0
-        ? `All of ${plural(all.length, 'profile')} can be served.`
-        : `${formatCount(faulty.length)} of ${plural(all.length, 'profile')} cannot be served${
+        ? `${sentence(share(all.length, all.length, 'profile'))} can be served.`
+        : `${sentence(share(faulty.length, all.length, 'profile'))} cannot be served${
             machines === 0 ? '' : `: ${plural(machines, 'machine boots', 'machines boot')} ${localProfile} instead`
           }.`,
     folder: visible(folder),
     query: query.words,
-    sort: query.sort === 'name' && !query.descending ? undefined : `${query.descending ? '-' : ''}${query.sort}`,
+    sort: query.sort === 'name' && !query.descending ? undefined : sortParam(query),
     columns: [
-      column('name', 'Name'),
-      column('state', 'State'),
+      column('name'),
+      column('state'),
       { text: 'Boots', sort: '', order: undefined, href: undefined },
-      column('machines', 'Machines that boot it next'),
+      column('machines'),
     ],
     rows: rows.slice(0, rowsShown).map((row) => {
       const { name, fault, about, boots, machines: count } = withBoots(daemon, row)

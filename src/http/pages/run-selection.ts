@@ -8,6 +8,7 @@
 import { isVerdict, type RunState, runStates, type Verdict, verdictNames } from '../../domain/verdict.ts'
 import type { BriefRun, RunFilter, RunRow } from '../../store/run-rows.ts'
 import type { Queries } from '../../store/store.ts'
+import { sortParam } from './columns.ts'
 import { prefixOf } from './name-prefix.ts'
 
 /** Runs that are ordered: tens of milliseconds. */
@@ -71,7 +72,7 @@ export function urlOfList(
   if (words !== '') params.set('q', words)
   if (standing) params.set('verdict', standing)
   if (group) params.set('group', group)
-  if (sort) params.set('sort', `${descending ? '-' : ''}${sort}`)
+  if (sort) params.set('sort', sortParam({ sort, descending }))
   if (page !== 1) params.set('page', String(page))
   if (format) params.set('format', format)
   const text = params.toString()

@@ -6,6 +6,7 @@ import type { Daemon } from '../../commands/daemon.ts'
 import { runStates, verdictNames, verdicts } from '../../domain/verdict.ts'
 import type { BriefRun, RunFilter, RunRow } from '../../store/run-rows.ts'
 import type { Queries } from '../../store/store.ts'
+import { sortColumn, sortParam } from './columns.ts'
 import { showRun } from './run-rows.ts'
 import {
   groupNames,
@@ -121,18 +122,7 @@ export function viewRunTable(daemon: Daemon, options: TableOptions, picked: Pick
   return {
     id: section,
     count,
-    columns: columns
-      .filter(({ sort }) => sort !== without)
-      .map(({ sort, text, descendsFirst }) => {
-        const current = selection.sort === sort
-        const descending = current ? !selection.descending : descendsFirst
-        return {
-          sort,
-          text,
-          order: current ? (selection.descending ? 'descending' : 'ascending') : 'none',
-          href: url({ sort, descending }),
-        }
-      }),
+    columns: columns.filter(({ sort }) => sort !== without).map((column) => sortColumn(selection, column, url)),
     without,
     grouped: group !== undefined,
     groups,
@@ -152,7 +142,7 @@ export function viewRunTable(daemon: Daemon, options: TableOptions, picked: Pick
             groups: groupNames
               .filter((each) => each !== without && !(without === 'system' && each === 'prefix'))
               .map((value) => ({ value, text: groupTexts[value] })),
-            sort: query.sort ? `${query.descending ? '-' : ''}${query.sort}` : undefined,
+            sort: query.sort ? sortParam({ sort: query.sort, descending: query.descending }) : undefined,
             clear: filtered || query.group ? `${path}#${section}` : undefined,
           },
     empty: filtered ? 'No run fits.' : options.empty,

@@ -6,10 +6,10 @@ import type { Daemon } from '../../commands/daemon.ts'
 import { findAddress } from '../../domain/address.ts'
 import type { Named } from '../../store/run-rows.ts'
 import type { Queries } from '../../store/store.ts'
-import { profileUrl } from './profile-list.ts'
 import type { ListData, ListPage, Section } from './run-lists.ts'
 import type { ListQuery } from './run-selection.ts'
 import { pickRuns, type TableOptions, viewRunTable } from './run-table.ts'
+import { profileUrl } from './setup.ts'
 import { formatCount, plural, visible } from './words.ts'
 
 /** Hits of each kind. */

@@ -8,6 +8,7 @@
 import type { Daemon } from '../../commands/daemon.ts'
 import { localProfile } from '../../domain/boot.ts'
 import { defaultSystem } from '../../domain/name.ts'
+import { type Order, type SortColumn, sortColumn, sortParam } from './columns.ts'
 import { csvLines } from './export.ts'
 import type { Frame } from './render.ts'
 import { bootPlaces } from './setup-checks.ts'
@@ -18,7 +19,7 @@ export type SetupTable = (typeof tableNames)[number]
 /** Rows of a table; the filter finds the others, and they are in CSV and JSON. */
 const rowsShown = 200
 const sortNames = ['name', 'state', 'machines'] as const
-type SetupSort = (typeof sortNames)[number]
+export type SetupSort = (typeof sortNames)[number]
 
 export interface SetupQuery {
   readonly words: string
@@ -43,7 +44,7 @@ function urlOf(query: SetupQuery, changes: Partial<SetupQuery> & { readonly form
   const { words, sort, descending, table, format } = { format: undefined, ...query, ...changes }
   const params = new URLSearchParams()
   if (words !== '') params.set('q', words)
-  if (sort !== 'name' || descending) params.set('sort', `${descending ? '-' : ''}${sort}`)
+  if (sort !== 'name' || descending) params.set('sort', sortParam({ sort, descending }))
   if (format !== undefined) {
     params.set('table', table)
     params.set('format', format)
@@ -63,6 +64,26 @@ export interface SetupRow {
   /** What its head or its lines say, in words. */
   readonly about: string
   readonly href: string | null
+}
+
+const columnTexts: Readonly<Record<SetupSort, string>> = {
+  name: 'Name',
+  state: 'State',
+  machines: 'Machines that boot it next',
+}
+
+/** A heading of these tables. */
+export function setupColumn(
+  query: Order<SetupSort>,
+  sort: SetupSort,
+  hrefOf: (order: Order<SetupSort>) => string,
+): SortColumn<SetupSort> {
+  return sortColumn(query, { sort, text: columnTexts[sort], descendsFirst: sort === 'machines' }, hrefOf)
+}
+
+/** The page of a profile. */
+export function profileUrl(name: string): string {
+  return `/profiles/${encodeURIComponent(name)}`
 }
 
 const collator = new Intl.Collator('en', { numeric: true })
@@ -97,7 +118,7 @@ function profileRows(daemon: Daemon): SetupRow[] {
     fault: there.has(name) ? (profiles.fault(name) ?? null) : (refused.get(name) ?? 'no file'),
     machines: booting.get(name) ?? 0,
     about: name === localProfile ? 'its own disk; what a machine gets whose profile cannot be served' : '',
-    href: `/profiles/${encodeURIComponent(name)}`,
+    href: profileUrl(name),
   }))
 }
 
@@ -164,6 +185,7 @@ export function viewSetup(
       add: commandLine('pxemngr', 'addsystem', 'web01', '52:54:00:12:34:56'),
       // Never the name of a machine that is there: whoever pastes the line would install it anew.
       next: commandLine('pxemngr', 'nextboot', 'web01', installable ?? 'install'),
+      explain: commandLine('pxemngr', 'explain', 'web01'),
       report: places.url === undefined ? undefined : `wget -q -O- ${places.url}/localboot/`,
       profiles: folderOf('profiles-dir'),
       tree: folderOf('tftp-root'),
@@ -182,7 +204,7 @@ export function viewSetup(
       }),
     ],
     query: query.words,
-    sort: query.sort === 'name' && !query.descending ? undefined : `${query.descending ? '-' : ''}${query.sort}`,
+    sort: query.sort === 'name' && !query.descending ? undefined : sortParam(query),
     degraded,
     notices: daemon.notices().map(visible),
     sick: queries.listSick().map(({ system, reason }) => ({
@@ -229,22 +251,13 @@ function viewTable(
   words: { readonly title: string; readonly folder: string; readonly empty: string },
 ): object {
   const rows = setupRows(daemon, table, query)
-  const column = (sort: SetupSort, text: string) => {
-    const current = query.sort === sort
-    const descending = current ? !query.descending : sort === 'machines'
-    return {
-      text,
-      sort,
-      order: current ? (query.descending ? 'descending' : 'ascending') : 'none',
-      href: urlOf(query, { sort, descending, table }),
-    }
-  }
-  const columns = [column('name', 'Name'), column('state', 'State')]
+  const column = (sort: SetupSort) => setupColumn(query, sort, (order) => urlOf(query, { ...order, table }))
+  const columns = [column('name'), column('state')]
   return {
     ...words,
     id: table,
     counted: formatCount(rows.length),
-    columns: table === 'profiles' ? [...columns, column('machines', 'Machines that boot it next')] : columns,
+    columns: table === 'profiles' ? [...columns, column('machines')] : columns,
     more: rows.length > rowsShown ? `and ${formatCount(rows.length - rowsShown)} more, which the filter finds` : '',
     rows: rows.slice(0, rowsShown).map((row) => ({
       ...row,

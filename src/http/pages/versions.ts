@@ -97,7 +97,8 @@ export function stackOf(counts: VersionSummary['counts']): { bars: object[]; wor
   })
   const words = [...verdictNames, 'missing' as const]
     .filter((key) => (counts[key] ?? 0) > 0)
-    .map((key) => `${formatCount(counts[key] ?? 0)} ${key}`)
+    // A line may end between two counts, never within one.
+    .map((key) => `${formatCount(counts[key] ?? 0)}\u00a0${key}`)
     .join(', ')
   return { bars, words }
 }
