@@ -21,7 +21,7 @@ import type { HttpApp, HttpContext } from './env.ts'
 import { readForm } from './form.ts'
 import { dataResponse, securityHeaders } from './headers.ts'
 import { renderBadge } from './pages/badge.ts'
-import { changesCsv, splitPair, viewCompare } from './pages/compare.ts'
+import { changesCsv, parseCompareQuery, searchOfCompare, splitPair, viewCompare } from './pages/compare.ts'
 import { csvLines, formatOf } from './pages/export.ts'
 import { createTail, parsePosition } from './pages/log-tail.ts'
 import { type Matrix, type MatrixRow, parseMatrixQuery, readMatrix, viewMatrix } from './pages/matrix.ts'
@@ -155,16 +155,14 @@ export function mountResultPages(
     const a = c.req.query('a') ?? older?.name
     const b = c.req.query('b') ?? newest?.name
     if (a === undefined || b === undefined) throw new Refusal('not-found', 'there are no two versions to compare yet')
-    const words = c.req.query('q') ?? ''
-    const query = words === '' ? '' : `?${new URLSearchParams({ q: words })}`
+    const query = searchOfCompare(parseCompareQuery(paramsOf(c)))
     return c.redirect(`/compare/${encodeURIComponent(a)}...${encodeURIComponent(b)}${query}`, 303)
   })
 
   app.get('/compare/:pair', async (c) => {
     const names = splitPair(c.req.param('pair'), (name) => queries.findVersion(name) !== undefined)
     const [a, b] = [getListedVersion(queries, names[0]), getListedVersion(queries, names[1])]
-    const words = (c.req.query('q') ?? '').slice(0, 200)
-    const page = await viewCompare(daemon, index, a, b, words)
+    const page = await viewCompare(daemon, index, a, b, parseCompareQuery(paramsOf(c)))
     const format = formatOf(c.req.query('format'))
     if (format === 'csv') return dataResponse(changesCsv(page.changes), 'text/csv; charset=utf-8', 'compare.csv')
     if (format === 'json') {

@@ -354,6 +354,43 @@ test('a machine is found by its MAC in any spelling, and its boots with it; one 
   assert.match(none, /href="\/boots\?q=52%3A54%3A00%3Aaa%3Aff%3Aff"/)
 })
 
+test('a comparison is ordered by machine or test within each kind; CSV and JSON are in the same order', async () => {
+  const [a, b] = [lab.versions[0] ?? '', lab.versions.at(-1) ?? '']
+  type Changes = { readonly changes: readonly { kind: string; system: string; test: string }[] }
+  for (const query of ['', 'sort=-system', 'sort=test', 'sort=-test&q=rack1']) {
+    const url = `/compare/${a}...${b}?${query}`
+    const { changes } = JSON.parse(await page(`${url}&format=json`)) as Changes
+    const rows = changes.map(({ kind, system, test }) => [kind, system, test].join(','))
+    assert.ok(rows.length > 2, query)
+    const csv = (await page(`${url}&format=csv`)).trim().split('\r\n').slice(1)
+    assert.deepEqual(
+      csv.map((line) => line.split(',').slice(0, 3).join(',')),
+      rows,
+      query,
+    )
+    const shown = [
+      ...(await page(url)).matchAll(
+        /<tr><th scope="row"><a[^>]*><bdi>([^<]*)<.*?data-label="Test"><a[^>]*><bdi>([^<]*)</g,
+      ),
+    ]
+    assert.deepEqual(
+      shown.map(([, system, test]) => `${system},${test}`),
+      rows.map((row) => row.slice(row.indexOf(',') + 1)),
+      query,
+    )
+  }
+  const names = async (sort: string, key: 'system' | 'test') =>
+    (JSON.parse(await page(`/compare/${a}...${b}?sort=${sort}&format=json`)) as Changes).changes
+      .filter(({ kind }, _, [first]) => kind === first?.kind)
+      .map((change) => change[key])
+  const collator = new Intl.Collator('en', { numeric: true })
+  for (const key of ['system', 'test'] as const) {
+    const up = await names(key, key)
+    assert.deepEqual(up, [...up].sort(collator.compare))
+    assert.deepEqual(await names(`-${key}`, key), [...up].reverse())
+  }
+})
+
 describe('the list of versions', () => {
   const names = (html: string): string[] =>
     [...html.matchAll(/<a class="whole" href="\/tests\/\d+\/"><bdi>([^<]*)/g)].map(([, name]) => name ?? '')

@@ -41,28 +41,77 @@ export function splitPair(pair: string, isVersion: (name: string) => boolean): [
   return sides(cuts.find((at) => sides(at).every(isVersion)) ?? middle)
 }
 
+export interface CompareQuery {
+  /** Words that all have to occur in machine or test. */
+  readonly words: string
+  /** Order within each kind; the kinds themselves have theirs. */
+  readonly sort: 'system' | 'test'
+  readonly descending: boolean
+}
+
+/** What it does not know is as if it were not there. */
+export function parseCompareQuery(params: URLSearchParams): CompareQuery {
+  const sort = params.get('sort') ?? ''
+  const key = sort.replace(/^-/, '')
+  const isKnown = key === 'system' || key === 'test'
+  return {
+    words: (params.get('q') ?? '').slice(0, 200),
+    sort: isKnown ? key : 'system',
+    descending: isKnown && sort.startsWith('-'),
+  }
+}
+
+/** The part of the URL behind the path; what is default is left out. */
+export function searchOfCompare(query: CompareQuery, format?: 'csv' | 'json'): string {
+  const params = new URLSearchParams()
+  if (query.words !== '') params.set('q', query.words)
+  if (query.sort !== 'system' || query.descending) params.set('sort', `${query.descending ? '-' : ''}${query.sort}`)
+  if (format !== undefined) params.set('format', format)
+  return params.size === 0 ? '' : `?${params}`
+}
+
+const collator = new Intl.Collator('en', { numeric: true })
+
+/** Kind by kind, in each by machine or test. */
+function orderChanges(changes: readonly Change[], { sort, descending }: CompareQuery): readonly Change[] {
+  if (sort === 'system' && !descending) return changes
+  const kinds = Object.keys(changeKinds)
+  const other = sort === 'system' ? 'test' : 'system'
+  return [...changes].sort((one, two) => {
+    const byName = collator.compare(one[sort], two[sort]) || collator.compare(one[other], two[other])
+    return kinds.indexOf(one.kind) - kinds.indexOf(two.kind) || (descending ? -byName : byName)
+  })
+}
+
 export async function viewCompare(
   daemon: Daemon,
   index: VersionIndex,
   a: VersionRow,
   b: VersionRow,
-  words: string,
+  query: CompareQuery,
 ): Promise<ComparePage> {
   const { queries } = daemon.store
+  const { words } = query
   const before = await index.latest(a.id)
   const after = await index.latest(b.id)
   const wanted = words.toLowerCase().split(/\s+/)
-  const changes = compareGrouped(before, after).filter(({ system, test }) => {
+  const matching = compareGrouped(before, after).filter(({ system, test }) => {
     const text = `${system}\n${test}`.toLowerCase()
     return wanted.every((word) => text.includes(word))
   })
+  const changes = orderChanges(matching, query)
   const count = (kind: ChangeKind) => changes.filter((change) => change.kind === kind).length
   const kinds = (Object.keys(changeKinds) as ChangeKind[]).filter((kind) => count(kind) > 0)
   const regressions = count('regression')
   const newFailures = count('newFailure')
   const isWorse = regressions > 0 || newFailures > 0
   const base = `/compare/${encodeURIComponent(a.name)}...${encodeURIComponent(b.name)}`
-  const link = (format: string) => `${base}?${new URLSearchParams({ ...(words === '' ? {} : { q: words }), format })}`
+  const column = (sort: CompareQuery['sort'], text: string) => {
+    const current = query.sort === sort
+    const descending = current && !query.descending
+    const order = current ? (query.descending ? 'descending' : 'ascending') : 'none'
+    return { text, order, href: `${base}${searchOfCompare({ ...query, sort, descending })}` }
+  }
   const side = (given: Change['before'], version: string) =>
     given === null
       ? { href: '', version: visible(version) }
@@ -110,7 +159,9 @@ export async function viewCompare(
           diff: was && is ? `/test/${is.run}/?diff=${was.run}#diff` : '',
         })),
     })),
-    links: { csv: link('csv'), json: link('json') },
+    columns: [column('system', 'Machine'), column('test', 'Test')],
+    sort: searchOfCompare({ ...query, words: '' }).slice('?sort='.length),
+    links: { csv: `${base}${searchOfCompare(query, 'csv')}`, json: `${base}${searchOfCompare(query, 'json')}` },
   }
   return {
     changes,
@@ -141,7 +192,7 @@ function linksBy(idOf: (name: string) => number | undefined, href: (id: number) 
 
 export function changesCsv(changes: readonly Change[]): string {
   return csvLines(
-    ['kind', 'system', 'test', 'before', 'before_run', 'after', 'after_run'],
+    ['kind', 'system', 'test', 'before', 'before_run', 'after', 'after_run', 'waived'],
     changes.map(({ kind, system, test, before, after }) => [
       kind,
       system,
@@ -150,6 +201,7 @@ export function changesCsv(changes: readonly Change[]): string {
       before?.run,
       after?.verdict,
       after?.run,
+      [before?.waived ? 'before' : '', after?.waived ? 'after' : ''].filter((side) => side !== '').join(' '),
     ]),
   )
 }
