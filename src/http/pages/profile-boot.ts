@@ -4,6 +4,7 @@
  * As PXELINUX and the iPXE script read it (`domain/selection.ts`). A template is read as it stands, without its program,
  * since what it renders to is another for each machine. Source: the syslinux wiki, STYLE "Flows" (one decision, shown as it is made).
  */
+import { isIpxeScript } from '../../domain/loaders/ipxe.ts'
 import { type Note, parseProfile } from '../../domain/profile.ts'
 import { selectLabel } from '../../domain/selection.ts'
 
@@ -24,6 +25,11 @@ const program = /<%(?![=~])[\s\S]*?(?:%>|$)/g
 const value = /<%[=~][^\n]*?%>/g
 
 export function readProfileBoot(text: string): ProfileBoot {
+  // Its lines are iPXE's, and which of them are come to is known to that alone.
+  if (isIpxeScript(text.replace(program, ''))) {
+    const remarks = ['an iPXE script, which other loaders cannot read']
+    return { what: 'what its iPXE script says', facts: [], lines: undefined, remarks, notes: [] }
+  }
   // Lines keep their numbers.
   const bare = text.replace(program, (part) => part.replace(/[^\n]/g, ' '))
   const profile = parseProfile(bare.replace(value, (part) => part.replace(/\s/g, '')))
