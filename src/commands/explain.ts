@@ -120,28 +120,33 @@ interface AskedMachine {
   readonly isDefault: boolean
 }
 
-function askedMachines(daemon: Daemon, text: string): AskedMachine[] {
+/** One by one: the addresses of ten thousand systems, looked up at once, would keep machines waiting. */
+function* askedMachines(daemon: Daemon, text: string): Generator<AskedMachine> {
   const { queries } = daemon.store
   // Asked about before it has a next boot, too: that it has none is the answer.
   const byDefault = { systems: [], address: undefined, isDefault: true }
-  if (text === defaultSystem) return [byDefault]
+  if (text === defaultSystem) {
+    yield byDefault
+    return
+  }
   const hex = parseIp4Hex(text)
   const address = queries.findSystem(text) ? undefined : (findAddress(text) ?? (hex && findAddress(hex)))
   if (address) {
     const mac = address.kind === 'ip4' ? queries.lastMacOf(address.text) : undefined
     const owners = queries.systemsWith(address.text)
     const booted = owners.length === 0 && mac ? queries.systemsWith(mac) : []
-    return [{ systems: [...owners, ...booted], address, isDefault: false }]
+    yield { systems: [...owners, ...booted], address, isDefault: false }
+    return
   }
-  return findSystems(queries, text).flatMap((system): AskedMachine[] => {
-    if (system.name === defaultSystem) return [byDefault]
+  for (const system of findSystems(queries, text)) {
+    if (system.name === defaultSystem) {
+      yield byDefault
+      continue
+    }
     const addresses = queries.addressesOf(system.id)
-    return (addresses.length === 0 ? [undefined] : addresses).map((each) => ({
-      systems: [system],
-      address: each,
-      isDefault: false,
-    }))
-  })
+    const asking = addresses.length === 0 ? [undefined] : addresses
+    for (const each of asking) yield { systems: [system], address: each, isDefault: false }
+  }
 }
 
 async function explainMachine(

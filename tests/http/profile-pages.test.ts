@@ -158,6 +158,8 @@ test('what boots is what PXELINUX chooses; what it does not say is not made up',
     '<% if (it.mac) {\n it.x() %>\nDEFAULT a\n<% } %>\nLABEL a\n KERNEL <%= system %>/linux\n NOSUCH\n<% if (\nKERNEL b',
   )
   assert.deepEqual([template.what, template.notes.map(({ line }) => line)], ['the kernel <%=system%>/linux', [7]])
+  const script = readProfileBoot('<% const base = url %>#!ipxe\nkernel <%= base %>/boot/linux quiet || shell\nboot\n')
+  assert.deepEqual([script.what, script.facts, script.notes], ['what its iPXE script says', [], []])
   const included = readProfileBoot('INCLUDE other.cfg\nLABEL a\n COM32 chain.c32\n')
   assert.deepEqual([included.what, included.notes[0]?.line], ['chain.c32', 1])
 })

@@ -5,6 +5,7 @@
  * since what it renders to is another for each machine. Source: the syslinux wiki, STYLE "Flows" (one decision, shown as it is made).
  */
 import { filesNeeded, type NeededFile } from '../../domain/boot-files.ts'
+import { isIpxeScript } from '../../domain/loaders/ipxe.ts'
 import { type Note, parseProfile } from '../../domain/profile.ts'
 import { selectLabel } from '../../domain/selection.ts'
 
@@ -29,6 +30,11 @@ const value = /<%[=~][^\n]*?%>/g
 const ownUrl = '<%=url%>'
 
 export function readProfileBoot(text: string): ProfileBoot {
+  // Its lines are iPXE's, and which of them are come to is known to that alone.
+  if (isIpxeScript(text.replace(program, ''))) {
+    const remarks = ['an iPXE script, which other loaders cannot read']
+    return { what: 'what its iPXE script says', facts: [], lines: undefined, files: [], remarks, notes: [] }
+  }
   // Lines keep their numbers.
   const bare = text.replace(program, (part) => part.replace(/[^\n]/g, ' '))
   const profile = parseProfile(bare.replace(value, (part) => part.replace(/\s/g, '')))
