@@ -233,7 +233,7 @@ async function refuse(refusal: Refusal, argv: readonly string[], io: Io, out: Pr
       }
     } else writeWords(io, refusal.message)
     // One line is the contract of scripts; a person is told more.
-    if (refusal.hint !== undefined && out.terminal) writeWords(io, refusal.hint)
+    if (refusal.hint !== undefined && io.stderr.terminal) writeWords(io, refusal.hint)
     if (json) out.line(formatJson(refusal.toProblem(), out.terminal))
     out.flush()
   } catch (error) {

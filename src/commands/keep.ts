@@ -3,7 +3,7 @@
  */
 import * as v from 'valibot'
 import { defineCommand } from './definition.ts'
-import { getListedVersion } from './results.ts'
+import { getVersion } from './results.ts'
 import { nothing } from './schema.ts'
 
 export const keep = defineCommand({
@@ -22,8 +22,9 @@ export const keep = defineCommand({
   ],
   async run({ actor, daemon }, { version }) {
     await daemon.store.commit(actor, (tx) => {
-      const { id, kept } = getListedVersion(tx, version)
-      if (!kept) tx.emit({ type: 'version.kept', version: id })
+      // Also one of which nothing is left: that it stays is asked for before its next result comes.
+      const { id } = getVersion(tx, version)
+      if (!tx.getVersion(id)?.kept) tx.emit({ type: 'version.kept', version: id })
     })
     return {}
   },

@@ -157,7 +157,7 @@ function testIds(daemon: Daemon, wanted: Args): Set<number> | undefined {
 }
 
 /** One that any run was for; refuses (`not-found`). */
-function getVersion(queries: Queries, name: string): VersionRow {
+export function getVersion(queries: Queries, name: string): VersionRow {
   return defined(name, queries.findVersion(name))
 }
 

@@ -45,7 +45,8 @@ async function get(path: string): Promise<string> {
   const answer = await fetch(`${daemon.url}${path}`)
   const text = await answer.text()
   assert.equal(answer.status, 200, `${path}: ${text}`)
-  return text
+  // Between a count and its word no line may end; here a blank is a blank.
+  return text.replaceAll('\u00a0', ' ')
 }
 const csv = async (path: string): Promise<string[]> =>
   (await get(`${path}${path.includes('?') ? '&' : '?'}format=csv`)).trim().split('\r\n').slice(1)
@@ -111,6 +112,27 @@ describe('what broke, where, since when', () => {
     }
     for (const path of ['system/nosuch.svg', 'version/4.2.png', 'color/red.svg'])
       assert.equal((await fetch(`${daemon.url}/badge/${path}`)).status, 404, path)
+  })
+
+  test('/ names what runs now; a list of runs as CSV and JSON has its marks and how long each took', async () => {
+    assert.doesNotMatch(await get('/'), /Runs now/)
+    await daemon.must('nexttest', 'rackA-2', 'burn')
+    const asked = await fetch(`${daemon.url}/nexttest/${macs['rackA-2']}/`, { headers: { connection: 'close' } })
+    await asked.text()
+    const run = asked.headers.get('x-pxemngr-run')
+    const named = new RegExp(
+      `Runs now</h2>\\s*<ul[^>]*><li><a href="/test/${run}/"><bdi>burn</bdi></a> on <a[^>]*><bdi>rackA-2<`,
+    )
+    const seen = async () => (named.test(await get('/')) ? true : undefined)
+    await until(seen, 20_000, () => 'it is not named')
+
+    await daemon.must('waive', '2', '--why', 'known')
+    const { runs } = JSON.parse(await get('/system/1/?format=json')) as { runs: Record<string, unknown>[] }
+    const waived = runs.find(({ id }) => id === 2)
+    assert.deepEqual([waived?.['waived'], waived?.['late'], waived?.['flaky']], [true, false, false])
+    assert.ok(Number(waived?.['took_ms']) >= 0)
+    const line = (await csv('/system/1/')).find((each) => each.startsWith('2,'))
+    assert.match(line ?? '', /,\d+,0,0,1$/)
   })
 })
 

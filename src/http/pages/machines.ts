@@ -31,6 +31,8 @@ const failingMax = 10
 const addressesShown = 3
 /** Newest versions shown. */
 const versionsShown = 5
+/** Runs under way named one by one; beyond that only counted. */
+const runningShown = 8
 /** Profiles counted in the first line. */
 const profilesNamed = 3
 
@@ -158,6 +160,7 @@ export async function viewMachines(
       .filter(({ available }) => available)
       .sort((a, b) => a.name.localeCompare(b.name))
       .map(({ id, name }) => ({ name: visible(name), href: `/testname/${id}/` })),
+    running: runningNow(daemon, nowMs),
     open: queueWords(open.sent + open.running, open.requested),
     failingMore: Math.max(0, failing.length - failingMax),
     rows: rows.map((row, at) => {
@@ -238,6 +241,23 @@ function countsOf(rows: readonly MachineRow[]): object[] {
     ...(others > 0 ? [{ count: formatCount(others), text: 'something else', href: '/?sort=next' }] : []),
     ...(undecided > 0 ? [{ count: formatCount(undecided), text: 'nothing yet', href: '/?sort=next' }] : []),
   ]
+}
+
+/** What runs now, longest first. */
+function runningNow({ store: { queries } }: Daemon, nowMs: number): object {
+  const { sent, running } = queries.countOpen()
+  const runs = (['running', 'sent'] as const).flatMap((state) => queries.openRuns(state, runningShown))
+  const longest = runs.sort((a, b) => (a.sentMs ?? 0) - (b.sentMs ?? 0)).slice(0, runningShown)
+  return {
+    rows: longest.map((run) => ({
+      href: `/test/${run.id}/`,
+      test: visible(run.test.name),
+      name: visible(run.system.name),
+      nameHref: `/system/${run.system.id}/`,
+      since: run.sentMs === null ? undefined : moment(run.sentMs, nowMs),
+    })),
+    more: formatCount(Math.max(0, sent + running - longest.length)),
+  }
 }
 
 /** Systems whose latest boot failed, or that start the same again and again, newest first. */

@@ -40,7 +40,7 @@ export interface ShownRun {
 }
 
 export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun {
-  const tookMs = run.sentMs !== null && run.doneMs !== null ? run.doneMs - run.sentMs : undefined
+  const took = tookMs(run)
   return {
     id: run.id,
     href: `/test/${run.id}/`,
@@ -50,10 +50,15 @@ export function showRun(queries: Queries, run: RunRow, nowMs: number): ShownRun 
     test: { name: visible(run.test.name), href: `/testname/${run.test.id}/` },
     version: run.version ? { name: visible(run.version.name), href: `/tests/${run.version.id}/` } : undefined,
     when: moment(run.doneMs ?? run.sentMs ?? run.requestedMs, nowMs),
-    took: tookMs === undefined ? '' : formatDuration(Math.max(0, tookMs)),
+    took: took === undefined ? '' : formatDuration(took),
     said: visible(queries.reasonOf(run.id) ?? ''),
     old: `(${run.uploaded ? `${run.counts.error} errors` : letterOf(run.state, run.uploaded)})`,
   }
+}
+
+/** From its delivery to its end; a clock that was set back makes it 0. */
+function tookMs({ sentMs, doneMs }: RunRow): number | undefined {
+  return sentMs === null || doneMs === null ? undefined : Math.max(0, doneMs - sentMs)
 }
 
 export function marksOf(run: RunRow): string[] {
@@ -80,9 +85,15 @@ const columns = [
   'warnings',
   'infos',
   'reason',
+  'took_ms',
+  'late',
+  'flaky',
+  'waived',
 ] as const
 
-function fieldsOf(queries: Queries, run: RunRow): Record<(typeof columns)[number], string | number | null> {
+type Fields = Record<(typeof columns)[number], string | number | boolean | null>
+
+function fieldsOf(queries: Queries, run: RunRow): Fields {
   const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
   return {
     id: run.id,
@@ -99,6 +110,10 @@ function fieldsOf(queries: Queries, run: RunRow): Record<(typeof columns)[number
     warnings: run.counts.warning,
     infos: run.counts.info,
     reason: queries.reasonOf(run.id),
+    took_ms: tookMs(run) ?? null,
+    late: run.late,
+    flaky: run.flaky,
+    waived: run.waived,
   }
 }
 
@@ -111,7 +126,7 @@ export async function exportRuns(
   runs: readonly { readonly id: number }[],
   format: 'csv' | 'json',
 ): Promise<string> {
-  const rows: Record<(typeof columns)[number], string | number | null>[] = []
+  const rows: Fields[] = []
   for (const [place, { id }] of runs.entries()) {
     const run = queries.getRun(id)
     if (run) rows.push(fieldsOf(queries, run))
@@ -120,6 +135,6 @@ export async function exportRuns(
   if (format === 'json') return `${JSON.stringify({ runs: rows })}\n`
   return csvLines(
     columns,
-    rows.map((row) => Object.values(row)),
+    rows.map((row) => Object.values(row).map((value) => (typeof value === 'boolean' ? Number(value) : value))),
   )
 }
