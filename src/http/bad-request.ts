@@ -40,14 +40,16 @@ export function answerBadRequests(server: Server): void {
   }
   server.on('clientError', (error: Error & { code?: string; reason?: string; rawPacket?: Buffer }, socket) => {
     const answer = latest.get(socket)
+    const isOwed = answer !== undefined && !answer.writableFinished
     // One without a socket waits behind another one, which is under way.
-    const begun = answer !== undefined && !answer.writableFinished && (answer.headersSent || answer.socket === null)
+    const begun = isOwed && (answer.headersSent || answer.socket === null)
     if (!socket.writable || begun || error.code === 'ECONNRESET') {
       socket.destroy(error)
       return
     }
     const known = faults[error.code ?? '']
-    const isHttp = known?.[0] !== 405 || unknownMethod.test(error.rawPacket?.toString('latin1') ?? '')
+    // Behind a request that has no answer yet it is the rest of that one, whose length was a lie: no request of its own.
+    const isHttp = known?.[0] !== 405 || (!isOwed && unknownMethod.test(error.rawPacket?.toString('latin1') ?? ''))
     const [status, line] =
       known && isHttp ? known : ([400, `This is no HTTP request: ${error.reason ?? error.message}`] as const)
     const body = `${line}\n`
