@@ -326,8 +326,11 @@ describe('the pages in a browser', { skip: noBrowser }, () => {
     await page.locator('tr.current [data-copied]').waitFor()
     assert.equal(await page.evaluate(clipboard), '52:54:00:00:02:01')
     await page.keyboard.press('?')
-    await page.getByRole('dialog', { name: 'Keys' }).waitFor()
+    const list = page.getByRole('dialog', { name: 'Keys' })
+    await list.waitFor()
     await page.keyboard.press('Escape')
+    // No key acts on the page as long as the list is open, and its end gives the focus back.
+    await list.waitFor({ state: 'hidden' })
     await page.keyboard.press('/')
     assert.equal(await page.evaluate('document.activeElement.id'), 'q')
     await page.keyboard.type('j')
